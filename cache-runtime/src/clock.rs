@@ -1,0 +1,80 @@
+//! Time: the system's, or one that a test moves by hand.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds since the UNIX epoch.
+pub type Millis = u64;
+
+/// Where a cache gets the time from. It decides about freshness and deadlines, never about
+/// whether an entry was invalidated.
+#[derive(Clone, Default)]
+pub struct Clock(Source);
+
+#[derive(Clone, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The system's clock. It is read once at the start and then follows the monotonic clock, so
+    /// that setting the system's time neither revives nor kills entries.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it. It starts at the system's
+    /// present time.
+    #[must_use]
+    pub fn manual() -> Self {
+        Self(Source::Manual(Arc::new(AtomicU64::new(system_now()))))
+    }
+
+    /// The present time.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        match &self.0 {
+            Source::System => system_now(),
+            Source::Manual(now) => now.load(Ordering::Acquire),
+        }
+    }
+
+    /// Moves a manual clock forward; the system's clock is not moved.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(now) = &self.0 {
+            now.fetch_add(millis(by), Ordering::AcqRel);
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Source::System => "Clock::system",
+            Source::Manual(_) => "Clock::manual",
+        })
+    }
+}
+
+/// A length in whole milliseconds, at most about 584 million years.
+pub(crate) fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn system_now() -> Millis {
+    static BASE: OnceLock<(Instant, Millis)> = OnceLock::new();
+    let (instant, at) = BASE.get_or_init(|| {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+        (Instant::now(), at)
+    });
+    at.saturating_add(millis(instant.elapsed()))
+}

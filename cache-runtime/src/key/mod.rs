@@ -1,0 +1,13 @@
+//! Keys: how arguments become the text under which a value is stored.
+//!
+//! `write` holds the writer that templates render into, `arg` the types that can stand in a
+//! placeholder, `canonical` the JSON form behind `<name:hash>` and keys without a template.
+
+mod arg;
+mod canonical;
+mod write;
+
+pub use arg::CacheKey;
+pub(crate) use canonical::hash_json;
+pub use write::{Fields, KeyWriter};
+pub(crate) use write::{escape_literal, escape_pattern};

@@ -1,0 +1,364 @@
+//! Where encoded values are kept: one protocol, implemented by each backend.
+//!
+//! A store knows keys, bytes, tags and namespaces; it knows nothing of functions or policies.
+//! `local` keeps entries in this process, `redis` on a server. A backend of your own is one file
+//! that implements [`Store`] and passes the same conformance suite.
+//!
+//! # What keeps an old value out
+//!
+//! A load takes a *lease* on its key before it begins, and its *fill* is a compare-and-set
+//! against that lease. An invalidation removes the value and the lease, so a fill of a load that
+//! began before it finds no lease and is rejected, however late it arrives.
+//!
+//! Tags and namespaces are *stamps*: one counter a namespace, raised by each invalidation of a
+//! tag, and a *nonce* that `clear` replaces. An entry remembers the nonce and the counter that
+//! were read before its load ([`Stamp`]) and is valid while the nonce is the same and no tag of
+//! it was stamped later. What is missing is invalid: a lost stamp never revives an entry.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use crate::{clock::Millis, error::Result};
+
+pub(crate) mod local;
+pub(crate) mod redis;
+
+/// The future of a store's operation.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// A random number that no other attempt has: of a lease and the fill under it, or of a
+/// namespace's incarnation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u128);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// What a load may depend on, as it was before the load began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The namespace's incarnation; `clear` begins a new one.
+    pub incarnation: Token,
+    /// The namespace's counter of tag invalidations.
+    pub born: u64,
+    /// The latest stamp among the tags that were asked for; 0 without tags. A lease that is
+    /// older than this belongs to a load that is doomed.
+    pub floor: u64,
+    /// Which connection this was read on, for stores that have connections. A fill that goes
+    /// through another one cannot vouch for what happened in between.
+    pub link: u64,
+}
+
+/// What is stored under one key, without the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The token of the fill that wrote the entry.
+    pub token: Token,
+    /// The incarnation under which its load began.
+    pub incarnation: Token,
+    /// The counter under which its load began.
+    pub born: u64,
+    /// Fresh before this instant.
+    pub fresh_until: Millis,
+    /// Not to be served from this instant on, not even stale.
+    pub dead_at: Millis,
+    /// The tags of the entry, escaped, without the namespace.
+    pub tags: Vec<Box<str>>,
+    /// The shape of the value's type, or 0 for values that were set by hand.
+    pub shape: u64,
+    /// How the payload was written.
+    pub format: Format,
+}
+
+/// How a payload is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// A value as JSON.
+    Json,
+    /// No value: a `None` that was cached under `negative_ttl`. The payload is `null`.
+    Absent,
+}
+
+/// One entry: its head and the encoded value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// All but the value.
+    pub head: Head,
+    /// The encoded value.
+    pub payload: Payload,
+}
+
+/// Encoded bytes that clone cheaply. Their `Debug` shows the length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    bytes: Arc<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Payload {
+    /// All of `bytes`.
+    #[must_use]
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self { start: 0, end: bytes.len(), bytes }
+    }
+
+    /// A part of a larger reply, not copied. `None` when the range is not within `bytes`.
+    #[must_use]
+    pub fn part(bytes: Arc<[u8]>, range: std::ops::Range<usize>) -> Option<Self> {
+        (range.start <= range.end && range.end <= bytes.len()).then_some(Self {
+            bytes,
+            start: range.start,
+            end: range.end,
+        })
+    }
+}
+
+impl std::ops::Deref for Payload {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// A namespace, escaped for use in keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// Escapes what Redis Cluster or a pattern would read: braces, wildcards, `\`, `%` and `:`.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut writer = crate::key::KeyWriter::new("");
+        for (index, part) in name.split('/').enumerate() {
+            if index > 0 {
+                writer.literal("/");
+            }
+            writer.value(part);
+        }
+        Self(writer.full().into())
+    }
+
+    /// The escaped name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of a key of this namespace: `namespace:key`.
+    #[must_use]
+    pub fn key(&self, key: &str) -> String {
+        format!("{}:{key}", self.0)
+    }
+}
+
+/// What was found under one key.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The entry, if there is one and it is valid and not dead.
+    pub entry: Option<Arc<Entry>>,
+    /// The token at the head of whatever is stored, valid or not: a lease is granted only while
+    /// this has not changed.
+    pub seen: Option<Token>,
+}
+
+/// The answer to a read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// In the order of the keys.
+    pub found: Vec<Found>,
+    /// What a load that begins now may depend on.
+    pub stamp: Stamp,
+}
+
+/// Asks for the right to fill a key.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseRequest<'a> {
+    /// The key, without its namespace.
+    pub key: &'a str,
+    /// How long the lease lives unless it is renewed.
+    pub ttl: Duration,
+    /// What the read before found stored.
+    pub seen: Option<Token>,
+    /// What the read before found in force.
+    pub stamp: Stamp,
+    /// A write by hand takes the lease from whoever holds it and does not look at `seen`.
+    pub force: bool,
+}
+
+/// The answer to a lease request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// The caller may load and fill with this token.
+    Granted(Token),
+    /// Another load is running.
+    Held,
+    /// The stored entry is not the one that the caller saw: read again.
+    Changed,
+}
+
+/// What a fill stores.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// Fresh before this instant.
+    pub fresh_until: Millis,
+    /// Not to be served from this instant on.
+    pub dead_at: Millis,
+    /// How long the store keeps the entry, counted from when the fill arrives.
+    pub keep: Duration,
+    /// Escaped tags without the namespace.
+    pub tags: Vec<Box<str>>,
+    /// The shape of the value's type.
+    pub shape: u64,
+    /// How the payload is written.
+    pub format: Format,
+    /// The encoded value.
+    pub payload: Payload,
+}
+
+/// Stores a value under a lease, or gives the lease back.
+#[derive(Debug, Clone)]
+pub struct Fill<'a> {
+    /// The key, without its namespace.
+    pub key: &'a str,
+    /// The lease's token.
+    pub token: Token,
+    /// What was read before the load began.
+    pub stamp: Stamp,
+    /// The value; without one the lease is only released.
+    pub value: Option<Value>,
+}
+
+/// The answer to a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Done, and nothing that the load depended on was invalidated since it began.
+    Current,
+    /// Done, but a tag or the namespace was invalidated meanwhile (what was stored is invalid
+    /// by its stamp), or the connection was replaced so that nobody can tell.
+    Overtaken,
+    /// The lease was gone: the key was invalidated, written by hand or the lease ran out.
+    Rejected,
+}
+
+/// What `increment` came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incremented {
+    /// The value after it.
+    To(i64),
+    /// What is stored is not a whole number.
+    NotANumber,
+    /// The sum leaves the range of `i64`.
+    Overflow,
+}
+
+/// Adds to a whole number in one atomic step.
+#[derive(Debug, Clone)]
+pub struct Increment<'a> {
+    /// The key, without its namespace.
+    pub key: &'a str,
+    /// What to add; it may be negative.
+    pub by: i64,
+    /// What is stored where the key is absent: its payload is the number `by`. An existing
+    /// entry keeps its deadlines and tags.
+    pub fresh: Value,
+}
+
+/// Figures that a server reports of itself.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// Connections accepted since the server started.
+    pub total_connections_received: u64,
+    /// Commands processed since the server started.
+    pub total_commands_processed: u64,
+    /// Look-ups of keys that were there.
+    pub keyspace_hits: u64,
+    /// Look-ups of keys that were not.
+    pub keyspace_misses: u64,
+    /// Memory in use, for people, such as `1.20M`.
+    pub used_memory_human: String,
+    /// Clients connected now.
+    pub connected_clients: u64,
+    /// `keyspace_hits` among all look-ups, in percent; 0 before the first.
+    pub hit_rate_percent: f64,
+}
+
+/// A backend. Every operation is one round trip unless it says otherwise.
+///
+/// Implementations must be cancellation-safe: a dropped future may or may not have taken
+/// effect, and nothing else.
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// The name that errors and statistics use.
+    fn name(&self) -> &'static str;
+
+    /// Reads entries of one namespace together with its stamps. Entries that are invalid or dead
+    /// are not returned. `tags` are those that the caller knows from its arguments.
+    ///
+    /// One more round trip when a stamp was missing and had to be made, or when an entry has
+    /// tags that are not in `tags`.
+    fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading>;
+
+    /// Takes the right to fill a key.
+    fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease>;
+
+    /// Lengthens a lease that is still held; `false` when it is not. It never makes one.
+    fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool>;
+
+    /// Stores a value under a lease or releases the lease.
+    fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled>;
+
+    /// Fills several keys, each under its own lease, in one round trip where the backend can.
+    fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>>;
+
+    /// Adds to a whole number.
+    fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented>;
+
+    /// Gives a valid entry new deadlines; `false` when there is none.
+    fn expire<'a>(
+        &'a self,
+        space: &'a Namespace,
+        key: &'a str,
+        fresh_until: Millis,
+        dead_at: Millis,
+        keep: Duration,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Removes values and leases. Returns how many values were there.
+    fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64>;
+
+    /// Makes every entry with one of these tags invalid.
+    fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()>;
+
+    /// Removes the leases and values whose key matches: `*` any text, `?` one character,
+    /// `[…]` one of a set, `\` takes the next character as it is. As many round trips as it
+    /// takes. Returns how many values were removed.
+    fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64>;
+
+    /// Makes every entry of the namespace invalid.
+    fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()>;
+
+    /// What the server says of itself; `None` for a store without a server.
+    fn info(&self) -> StoreFuture<'_, Option<ServerInfo>>;
+
+    /// Live entries, for stores that count them.
+    fn entries(&self) -> Option<u64> {
+        None
+    }
+}
