@@ -8,6 +8,5 @@ mod canonical;
 mod write;
 
 pub use arg::CacheKey;
-pub(crate) use canonical::hash_json;
 pub use write::{Fields, KeyWriter};
 pub(crate) use write::{escape_literal, escape_pattern};
