@@ -124,6 +124,11 @@ impl Payload {
             end: range.end,
         })
     }
+
+    /// The same bytes without the rest of a larger reply, which would live as long.
+    fn into_compact(self) -> Self {
+        if self.len() == self.bytes.len() { self } else { Self::new(&*self) }
+    }
 }
 
 impl std::ops::Deref for Payload {
