@@ -1,6 +1,6 @@
 //! The functions that generated code calls.
 
-use std::{borrow::Borrow, future::Future, pin::Pin};
+use std::{borrow::Borrow, future::Future};
 
 use super::{Codec, Function, Shape, Shaped, Shared, Split, Stored};
 use crate::{
@@ -10,9 +10,6 @@ use crate::{
     key::KeyWriter,
     scope::{self, Scope},
 };
-
-/// A refresh that runs beside its caller.
-pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The cache of a function that names none.
 #[must_use]
