@@ -13,7 +13,9 @@ pub(super) fn of_client(error: RedisError, limit: Duration) -> Error {
     if error.is_timeout() {
         return timeout(limit);
     }
-    if error.kind() == ErrorKind::AuthenticationFailed {
+    // Without a password the first command of the handshake is refused, and loses its code.
+    let unknown = error.detail().is_some_and(|detail| detail.starts_with("Authentication required"));
+    if error.kind() == ErrorKind::AuthenticationFailed || unknown {
         return Error::Authentication("the server refused the user or the password".into());
     }
     if let Some(code) = error.code() {

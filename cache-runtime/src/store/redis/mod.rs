@@ -69,8 +69,8 @@ impl RedisStore {
     /// as a time-out.
     pub(crate) async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {
         let dialer = Dialer::new(config)?;
-        match dialer.dial().await {
-            Ok(_) => Self::over(dialer, config, clock),
+        match dialer.probe().await {
+            Ok(()) => Self::over(dialer, config, clock),
             Err(Error::Timeout { limit, .. }) => {
                 Err(Error::unavailable(BACKEND, format!("no connection within {limit:?}")))
             }
@@ -140,13 +140,13 @@ impl Store for RedisStore {
 
     fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
         Box::pin(async move {
-            let filled = self.fill(space, vec![fill]).await?;
+            let filled = self.fill_many(space, vec![fill]).await?;
             filled.first().copied().ok_or_else(|| fault::unexpected("a fill"))
         })
     }
 
     fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
-        Box::pin(self.fill(space, fills))
+        Box::pin(self.fill_many(space, fills))
     }
 
     fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {

@@ -18,8 +18,8 @@ use std::{
 use bb8_redis::{
     bb8::{self, ErrorSink, ManageConnection, RunError},
     redis::{
-        AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-        aio::MultiplexedConnection,
+        self, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
+        aio::{ConnectionLike, MultiplexedConnection},
         io::tcp::{TcpSettings, socket2::TcpKeepalive},
     },
 };
@@ -172,8 +172,19 @@ impl Dialer {
         Ok(Self { client, limit: config.operation_timeout })
     }
 
+    /// Connects and asks for one answer: a server that wants a password may accept a connection
+    /// without one and refuse the first command.
+    pub(super) async fn probe(&self) -> Result<()> {
+        let mut link = self.dial().await?;
+        let ping = redis::cmd("PING");
+        match tokio::time::timeout(self.limit, link.connection.req_packed_command(&ping)).await {
+            Ok(answer) => answer.map(drop).map_err(|error| fault::of_client(error, self.limit)),
+            Err(_) => Err(fault::timeout(self.limit)),
+        }
+    }
+
     /// One connection, authenticated, outside any pool.
-    pub(super) async fn dial(&self) -> Result<Link> {
+    async fn dial(&self) -> Result<Link> {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         // Answers are bounded by the deadline of the operation that waits for them, not here.
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(self.limit)).set_response_timeout(None);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bb8_redis::redis::Value;
+use futures_util::future::try_join_all;
 
 use crate::{
     clock::millis,
@@ -49,25 +50,40 @@ impl RedisStore {
         Ok(answer::number(&session.call(call).await?, "a renewal")? == 1)
     }
 
+    /// Answers in the order of the fills. Those that were read on one connection are sent on it,
+    /// together; usually that is all of them.
+    pub(super) async fn fill_many(&self, space: &Namespace, fills: Vec<Fill<'_>>) -> Result<Vec<Filled>> {
+        let mut links: Vec<u64> = fills.iter().map(|fill| fill.stamp.link).collect();
+        links.sort_unstable();
+        links.dedup();
+        let mut filled = vec![Filled::Rejected; fills.len()];
+        let groups = links.into_iter().map(|link| self.fill_group(space, link, &fills));
+        for (index, outcome) in try_join_all(groups).await?.into_iter().flatten() {
+            filled[index] = outcome;
+        }
+        Ok(filled)
+    }
+
     /// Every fill is a step of its own, since keys live in different slots of a cluster; the
     /// stamps are read after all of them, in the same round trip.
-    pub(super) async fn fill(&self, space: &Namespace, fills: Vec<Fill<'_>>) -> Result<Vec<Filled>> {
-        let Some(first) = fills.first() else { return Ok(Vec::new()) };
-        let mut session = self.session_on(first.stamp.link, space).await?;
+    async fn fill_group(&self, space: &Namespace, link: u64, fills: &[Fill<'_>]) -> Result<Vec<(usize, Filled)>> {
+        let group = || fills.iter().enumerate().filter(|(_, fill)| fill.stamp.link == link);
+        let mut session = self.session_on(link, space).await?;
         let names = Names::of(space);
 
-        let mut tags: Vec<&str> = fills.iter().flat_map(|fill| tags_of(fill).iter().map(|tag| &**tag)).collect();
+        let mut tags: Vec<&str> = group().flat_map(|(_, fill)| tags_of(fill)).map(|tag| &**tag).collect();
         tags.sort_unstable();
         tags.dedup();
-        let life = fills.iter().filter_map(|fill| fill.value.as_ref()).map(|value| millis(value.keep)).max();
-        let mut calls: Vec<Call> = fills.iter().map(|fill| fill_call(names, fill)).collect();
+        let life = group().filter_map(|(_, fill)| fill.value.as_ref()).map(|value| millis(value.keep)).max();
+        let mut calls: Vec<Call> = group().map(|(_, fill)| fill_call(names, fill)).collect();
         calls.push(read::ensure_call(names, tags.iter().copied(), life.unwrap_or(0))?);
 
         let mut answers = session.calls(&calls).await?;
         let stamps = answers.pop().ok_or_else(|| fault::unexpected("a fill"))?;
         let stamps = read::ensured(stamps, tags.iter().copied())?;
-        let link = session.link();
-        fills.iter().zip(answers).map(|(fill, answer)| outcome(fill, &answer, &stamps, link)).collect()
+        let vouched = session.link() == link;
+        let outcomes = group().zip(answers);
+        outcomes.map(|((index, fill), answer)| Ok((index, outcome(fill, &answer, &stamps, vouched)?))).collect()
     }
 
     pub(super) async fn invalidate_keys(&self, space: &Namespace, keys: &[&str]) -> Result<u64> {
@@ -120,14 +136,14 @@ fn fill_call(names: Names<'_>, fill: &Fill<'_>) -> Call {
     }
 }
 
-fn outcome(fill: &Fill<'_>, answer: &Value, stamps: &Stamps, link: u64) -> Result<Filled> {
+/// `vouched`: on the connection of the reading. On another one nobody can tell what happened to
+/// the server in between.
+fn outcome(fill: &Fill<'_>, answer: &Value, stamps: &Stamps, vouched: bool) -> Result<Filled> {
     if answer::number(answer, "a fill")? == 0 {
         return Ok(Filled::Rejected);
     }
     // A release does not know what the load depended on; any tag might have been it.
     let quiet = fill.value.is_some() || stamps.clock == fill.stamp.born;
     let covered = stamps.cover(fill.stamp.incarnation, fill.stamp.born, tags_of(fill));
-    // On another connection nobody can tell what happened to the server in between.
-    let vouched = link == fill.stamp.link;
     Ok(if quiet && covered && vouched { Filled::Current } else { Filled::Overtaken })
 }
