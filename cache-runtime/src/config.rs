@@ -1,8 +1,109 @@
 //! Settings: from the environment or by hand.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Error, Result};
+
+/// Where values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Backend {
+    /// In this process (mini-moka), with decoded values in front. The default.
+    #[default]
+    Local,
+    /// On a Redis server alone, so that all processes read the same.
+    Redis,
+}
+
+impl Backend {
+    /// The name that `CACHE_BACKEND` takes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+impl FromStr for Backend {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "local" => Ok(Self::Local),
+            "redis" => Ok(Self::Redis),
+            _ => Err(Error::config(format!("CACHE_BACKEND is `{name}`; it can be `local` or `redis`"))),
+        }
+    }
+}
+
+/// What a cache needs to know beside its backend's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) backend: Backend,
+    /// How long values live that say nothing of it.
+    pub(crate) ttl: Duration,
+    /// How long a lease lives unless it is renewed: what a dead process costs.
+    pub(crate) lease: Duration,
+    pub(crate) max_value_bytes: usize,
+    pub(crate) near_max_bytes: u64,
+    pub(crate) local_max_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Local,
+            ttl: Duration::from_secs(300),
+            lease: Duration::from_secs(5),
+            max_value_bytes: 1 << 20,
+            near_max_bytes: 64 << 20,
+            local_max_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Reads the variables of one environment, which tests replace.
+pub(crate) struct Variables<'a>(pub(crate) &'a dyn Fn(&str) -> Option<String>);
+
+impl Variables<'_> {
+    /// The text of a variable; one that is empty counts as not set.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|text| !text.trim().is_empty())
+    }
+
+    /// The number in a variable.
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        let parse = |text: String| {
+            let wrong = || Error::config(format!("{name} is `{text}`; it must be a whole number in range"));
+            text.trim().parse().map_err(|_| wrong())
+        };
+        self.text(name).map(parse).transpose()
+    }
+
+    /// The length of time in a variable: seconds, or a number with a unit such as `10m`.
+    pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>> {
+        let parse = |text: String| match text.trim().parse() {
+            Ok(seconds) => Ok(Duration::from_secs(seconds)),
+            Err(_) => humantime::parse_duration(text.trim())
+                .map_err(|_| Error::config(format!("{name} is `{text}`; it must be seconds, or a length such as `10m`"))),
+        };
+        self.text(name).map(parse).transpose()
+    }
+
+    /// The switch in a variable.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>> {
+        let parse = |text: String| match text.trim().to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => Err(Error::config(format!("{name} is `{text}`; it must be `true` or `false`"))),
+        };
+        self.text(name).map(parse).transpose()
+    }
+}
 
 /// How to reach a Redis server.
 #[derive(Clone)]
@@ -53,5 +154,63 @@ impl fmt::Debug for RedisConfig {
             .field("connections", &self.connections)
             .field("operation_timeout", &self.operation_timeout)
             .finish()
+    }
+}
+
+impl RedisConfig {
+    /// The address and credentials in `REDIS_URL`, or in `REDIS_HOST` and its companions.
+    pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
+        let defaults = Self::default();
+        let mut config = match variables.text("REDIS_URL") {
+            Some(url) => Self::from_url(&SecretString::from(url))?,
+            None => Self {
+                host: variables.text("REDIS_HOST").unwrap_or(defaults.host),
+                port: variables.number("REDIS_PORT")?.unwrap_or(defaults.port),
+                db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
+                tls: variables.flag("REDIS_TLS")?.unwrap_or(defaults.tls),
+                username: variables.text("REDIS_USERNAME"),
+                password: variables.text("REDIS_PASSWORD").map(SecretString::from),
+                ..Self::default()
+            },
+        };
+        // What the URL leaves open, the single variables fill.
+        if config.password.is_none() {
+            config.password = variables.text("REDIS_PASSWORD").map(SecretString::from);
+        }
+        if config.username.is_none() {
+            config.username = variables.text("REDIS_USERNAME");
+        }
+        Ok(config)
+    }
+
+    /// An address such as `redis://user:password@host:6379/1`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a Redis URL. The error does not repeat it, since it may hold a password.
+    pub fn from_url(url: &SecretString) -> Result<Self> {
+        use redis::{ConnectionAddr, IntoConnectionInfo};
+
+        let wrong = || Error::config("the Redis URL cannot be read; it must be like `redis://user:password@host:6379/1`");
+        let info = url.expose_secret().into_connection_info().map_err(|_| wrong())?;
+        let (host, port, tls) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, false),
+            ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port, true),
+            _ => return Err(wrong()),
+        };
+        let login = info.redis_settings();
+        let names_db = url.expose_secret().rsplit_once("//").is_some_and(|(_, rest)| {
+            rest.split_once('/').is_some_and(|(_, db)| db.starts_with(|first: char| first.is_ascii_digit()))
+        });
+        Ok(Self {
+            host,
+            port,
+            tls,
+            username: login.username().map(ToOwned::to_owned),
+            password: login.password().map(|password| SecretString::from(password.to_owned())),
+            // The URL's own default is 0; ours is 1, beside what others keep in 0.
+            db: if names_db { u32::try_from(login.db()).map_err(|_| wrong())? } else { Self::default().db },
+            ..Self::default()
+        })
     }
 }

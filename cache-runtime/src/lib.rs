@@ -1,15 +1,33 @@
 //! Annotate an async method and it is cached.
 
-pub mod clock;
+mod cache;
+mod call;
+mod clock;
+mod codec;
 mod config;
+mod epoch;
 mod error;
+mod flight;
+mod invalidate;
 mod key;
+mod lifetime;
+mod near;
 mod policy;
+mod report;
+mod scope;
+mod stats;
 pub mod store;
+mod task;
 
 #[doc(hidden)]
 pub mod __private;
 
-pub use config::RedisConfig;
+pub use cache::{Add, Builder, Cache, GetOrLoad, Set, SetMany};
+pub use clock::{Clock, Millis};
+pub use codec::{Shared, Stored};
+pub use config::{Backend, RedisConfig};
 pub use error::{Error, Result};
+pub use invalidate::Invalidation;
 pub use key::{CacheKey, KeyWriter};
+pub use policy::IntoTtl;
+pub use stats::{Figures, FunctionStats, Stats};

@@ -4,7 +4,9 @@
 //! a trait's, so `outer` is the inherent one exactly when `R` *is* a `Result` or an `Option`,
 //! an alias included, and the trait's otherwise. No bound on the error type is needed.
 
-use std::marker::PhantomData;
+use std::{convert::Infallible, marker::PhantomData, sync::Arc};
+
+use crate::codec::Packed;
 
 macro_rules! marker {
     ($(#[$doc:meta])* $name:ident<$($param:ident),+>) => {
@@ -102,132 +104,130 @@ impl<T, E> Inner for Outcome<T, E> {
 }
 
 /// What came out of a function.
-pub enum Split<T, E> {
+pub enum Split<S: Shape> {
     /// A value to cache.
-    Value(T),
+    Value(S::Value),
     /// A `None`, cached only under `negative_ttl`.
-    None,
+    None(S::Absent),
     /// An `Err`, never cached.
-    Err(E),
+    Err(S::Error),
 }
 
 /// One of the four shapes of a return type.
-pub trait Shape: Copy + Send + Sync + 'static {
+pub trait Shape: Copy + Send + Sync {
     /// The whole return type.
     type Return;
     /// The part that is cached.
     type Value;
     /// The error; the empty type where there is none.
     type Error;
-    /// Whether a `None` can be returned.
-    const OPTIONAL: bool;
+    /// `()` where a `None` can be returned, else the empty type.
+    type Absent: Copy + Send;
+
+    /// A `None`, for shapes that have one.
+    const ABSENT: Option<Self::Absent>;
 
     /// Takes a return value apart.
-    fn split(returned: Self::Return) -> Split<Self::Value, Self::Error>;
+    fn split(returned: Self::Return) -> Split<Self>;
     /// Makes a return value of a cached one.
     fn value(value: Self::Value) -> Self::Return;
-    /// Makes a return value of a cached `None`; `None` where the shape has none.
-    fn none() -> Option<Self::Return>;
+    /// Makes a return value of a cached `None`.
+    fn absent(absent: Self::Absent) -> Self::Return;
     /// Makes a return value of an error.
     fn error(error: Self::Error) -> Self::Return;
-
-    /// Puts a return value together again.
-    fn join(split: Split<Self::Value, Self::Error>) -> Option<Self::Return> {
-        match split {
-            Split::Value(value) => Some(Self::value(value)),
-            Split::None => Self::none(),
-            Split::Err(error) => Some(Self::error(error)),
-        }
-    }
 }
 
-impl<T: 'static> Shape for Plain<T> {
+impl<T> Shape for Plain<T> {
     type Return = T;
     type Value = T;
-    type Error = std::convert::Infallible;
-    const OPTIONAL: bool = false;
+    type Error = Infallible;
+    type Absent = Infallible;
+    const ABSENT: Option<Infallible> = None;
 
-    fn split(returned: T) -> Split<T, Self::Error> {
+    fn split(returned: T) -> Split<Self> {
         Split::Value(returned)
     }
     fn value(value: T) -> T {
         value
     }
-    fn none() -> Option<T> {
-        None
+    fn absent(absent: Infallible) -> T {
+        match absent {}
     }
-    fn error(error: Self::Error) -> T {
+    fn error(error: Infallible) -> T {
         match error {}
     }
 }
 
-impl<T: 'static> Shape for Opt<T> {
+impl<T> Shape for Opt<T> {
     type Return = Option<T>;
     type Value = T;
-    type Error = std::convert::Infallible;
-    const OPTIONAL: bool = true;
+    type Error = Infallible;
+    type Absent = ();
+    const ABSENT: Option<()> = Some(());
 
-    fn split(returned: Option<T>) -> Split<T, Self::Error> {
-        returned.map_or(Split::None, Split::Value)
+    fn split(returned: Option<T>) -> Split<Self> {
+        returned.map_or(Split::None(()), Split::Value)
     }
     fn value(value: T) -> Option<T> {
         Some(value)
     }
-    fn none() -> Option<Option<T>> {
-        Some(None)
+    fn absent((): ()) -> Option<T> {
+        None
     }
-    fn error(error: Self::Error) -> Option<T> {
+    fn error(error: Infallible) -> Option<T> {
         match error {}
     }
 }
 
-impl<T: 'static, E: 'static> Shape for Res<T, E> {
+impl<T, E> Shape for Res<T, E> {
     type Return = Result<T, E>;
     type Value = T;
     type Error = E;
-    const OPTIONAL: bool = false;
+    type Absent = Infallible;
+    const ABSENT: Option<Infallible> = None;
 
-    fn split(returned: Result<T, E>) -> Split<T, E> {
+    fn split(returned: Result<T, E>) -> Split<Self> {
         returned.map_or_else(Split::Err, Split::Value)
     }
     fn value(value: T) -> Result<T, E> {
         Ok(value)
     }
-    fn none() -> Option<Result<T, E>> {
-        None
+    fn absent(absent: Infallible) -> Result<T, E> {
+        match absent {}
     }
     fn error(error: E) -> Result<T, E> {
         Err(error)
     }
 }
 
-impl<T: 'static, E: 'static> Shape for ResOpt<T, E> {
+impl<T, E> Shape for ResOpt<T, E> {
     type Return = Result<Option<T>, E>;
     type Value = T;
     type Error = E;
-    const OPTIONAL: bool = true;
+    type Absent = ();
+    const ABSENT: Option<()> = Some(());
 
-    fn split(returned: Result<Option<T>, E>) -> Split<T, E> {
+    fn split(returned: Result<Option<T>, E>) -> Split<Self> {
         match returned {
             Ok(Some(value)) => Split::Value(value),
-            Ok(None) => Split::None,
+            Ok(None) => Split::None(()),
             Err(error) => Split::Err(error),
         }
     }
     fn value(value: T) -> Result<Option<T>, E> {
         Ok(Some(value))
     }
-    fn none() -> Option<Result<Option<T>, E>> {
-        Some(Ok(None))
+    fn absent((): ()) -> Result<Option<T>, E> {
+        Ok(None)
     }
     fn error(error: E) -> Result<Option<T>, E> {
         Err(error)
     }
 }
 
-/// A shape, and whether its error can be given to several callers.
+/// A shape, and how its error is given to several callers if it can be.
 pub struct Shaped<S: Shape> {
-    pub(crate) clone_error: Option<fn(&S::Error) -> S::Error>,
+    pub(crate) errors: Option<ErrorCodec<S::Error>>,
 }
 
 impl<S: Shape> Clone for Shaped<S> {
@@ -237,27 +237,47 @@ impl<S: Shape> Clone for Shaped<S> {
 }
 impl<S: Shape> Copy for Shaped<S> {}
 
-impl<T: 'static, E: Clone + Send + 'static> Res<T, E> {
-    /// An error that the waiters of one load can share.
-    #[must_use]
-    pub fn errors(self) -> Shaped<Self> {
-        Shaped { clone_error: Some(E::clone) }
+/// Shares errors of one type.
+pub(crate) struct ErrorCodec<E> {
+    pub(crate) pack: fn(&E) -> Packed,
+    pub(crate) unpack: fn(&Packed) -> Option<E>,
+}
+
+impl<E> Clone for ErrorCodec<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<E> Copy for ErrorCodec<E> {}
+
+impl<E: Clone + Send + Sync + 'static> ErrorCodec<E> {
+    fn shared() -> Self {
+        Self { pack: |error| Arc::new(error.clone()), unpack: |packed| packed.downcast_ref::<E>().cloned() }
     }
 }
 
-impl<T: 'static, E: Clone + Send + 'static> ResOpt<T, E> {
+impl<T, E: Clone + Send + Sync + 'static> Res<T, E> {
     /// An error that the waiters of one load can share.
     #[must_use]
     pub fn errors(self) -> Shaped<Self> {
-        Shaped { clone_error: Some(E::clone) }
+        Shaped { errors: Some(ErrorCodec::shared()) }
+    }
+}
+
+impl<T, E: Clone + Send + Sync + 'static> ResOpt<T, E> {
+    /// An error that the waiters of one load can share.
+    #[must_use]
+    pub fn errors(self) -> Shaped<Self> {
+        Shaped { errors: Some(ErrorCodec::shared()) }
     }
 }
 
 /// Shapes without an error, or with one that stays with the call that met it.
 pub trait Errors: Shape {
     /// Resolves how errors are shared.
+    #[must_use]
     fn errors(self) -> Shaped<Self> {
-        Shaped { clone_error: None }
+        Shaped { errors: None }
     }
 }
 

@@ -19,6 +19,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{clock::Millis, error::Result};
 
+pub(crate) mod broken;
 pub(crate) mod local;
 pub(crate) mod redis;
 
@@ -55,6 +56,11 @@ pub struct Stamp {
     /// Which connection this was read on, for stores that have connections. A fill that goes
     /// through another one cannot vouch for what happened in between.
     pub link: u64,
+}
+
+impl Stamp {
+    /// For values that no store keeps.
+    pub(crate) const NONE: Self = Self { incarnation: Token(0), born: 0, floor: 0, link: 0 };
 }
 
 /// What is stored under one key, without the value.
@@ -308,6 +314,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The name that errors and statistics use.
     fn name(&self) -> &'static str;
 
+    /// Whether other processes use this store: then leases are waited for and renewed.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Reads entries of one namespace together with its stamps. Entries that are invalid or dead
     /// are not returned. `tags` are those that the caller knows from its arguments.
     ///
@@ -356,6 +367,14 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// What the server says of itself; `None` for a store without a server.
     fn info(&self) -> StoreFuture<'_, Option<ServerInfo>>;
+
+    /// Whether [`Store::maintain`] has anything to do.
+    fn needs_maintenance(&self) -> bool {
+        false
+    }
+
+    /// Drops what is dead. Called about once a second.
+    fn maintain(&self) {}
 
     /// Live entries, for stores that count them.
     fn entries(&self) -> Option<u64> {

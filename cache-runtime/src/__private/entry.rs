@@ -1,0 +1,146 @@
+//! The functions that generated code calls.
+
+use std::{borrow::Borrow, future::Future, pin::Pin};
+
+use super::{Codec, Function, Shape, Shaped, Shared, Split, Stored};
+use crate::{
+    cache::Cache,
+    error::Error,
+    invalidate::{Invalidation, Target, Writer},
+    key::KeyWriter,
+    scope::{self, Scope},
+};
+
+/// A refresh that runs beside its caller.
+pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The cache of a function that names none.
+#[must_use]
+pub fn global() -> &'static Cache {
+    Cache::global()
+}
+
+/// The cache that a `cache = …` expression gives: owned, borrowed or behind a pointer.
+pub fn handle<C: Borrow<Cache> + ?Sized>(cache: &C) -> &Cache {
+    cache.borrow()
+}
+
+/// A key of this function, behind its namespace.
+#[must_use]
+pub fn key(cache: &Cache, function: &'static Function) -> KeyWriter {
+    KeyWriter::new(&cache.space_of(Some(function)).prefix)
+}
+
+/// Begins the key of a function without a template: its path.
+pub fn path(key: &mut KeyWriter, function: &'static Function) {
+    key.literal(function.path());
+    key.literal(":");
+}
+
+/// Values that stores keep.
+#[must_use]
+pub fn stored<S: Shape>(_: Shaped<S>) -> Codec<S::Value>
+where
+    S::Value: Stored,
+{
+    Codec::stored()
+}
+
+/// Values that stay in this process.
+#[must_use]
+pub fn near<S: Shape>(_: Shaped<S>) -> Codec<S::Value>
+where
+    S::Value: Shared,
+{
+    Codec::near()
+}
+
+/// The text of a key, without its namespace.
+#[must_use]
+pub fn key_text(mut key: KeyWriter, function: &'static Function) -> String {
+    key.finish(function.plan().policy.version);
+    key.key().to_owned()
+}
+
+/// Drops what is cached under one key of a function.
+pub fn invalidate(cache: &Cache, function: &'static Function, mut key: KeyWriter) -> Invalidation {
+    if let Some(message) = key.failure() {
+        let what = format!("the key of {}", function.path());
+        return Invalidation::failed(Error::Encode { what: what.into(), message: message.to_owned().into() });
+    }
+    key.finish(function.plan().policy.version);
+    Invalidation::new(cache.of(function), Target::Keys(vec![key.key().into()]))
+}
+
+fn rendered(cache: &Cache, render: impl FnOnce(&mut KeyWriter), target: impl FnOnce(Box<str>) -> Target) -> Invalidation {
+    let mut writer = KeyWriter::new("");
+    render(&mut writer);
+    match writer.failure() {
+        Some(message) => {
+            Invalidation::failed(Error::Encode { what: "a tag or pattern".into(), message: message.to_owned().into() })
+        }
+        None => Invalidation::new(cache.clone(), target(writer.key().into())),
+    }
+}
+
+/// Makes everything with a tag invalid.
+pub fn invalidate_tag(cache: &Cache, render: impl FnOnce(&mut KeyWriter)) -> Invalidation {
+    rendered(cache, render, |tag| Target::Tags(vec![tag]))
+}
+
+/// Drops everything whose key matches.
+pub fn invalidate_pattern(cache: &Cache, render: impl FnOnce(&mut KeyWriter)) -> Invalidation {
+    rendered(cache, render, Target::Pattern)
+}
+
+/// Makes everything in the cache's namespace invalid.
+pub fn invalidate_namespace(cache: &Cache) -> Invalidation {
+    cache.clear()
+}
+
+/// Runs a writer and invalidates its targets after `Ok`, `Some`, `None` or a plain value.
+///
+/// A writer that is dropped or panics may have written: its targets are invalidated all the same.
+pub async fn write<S: Shape, const N: usize>(
+    _: Shaped<S>,
+    targets: [Invalidation; N],
+    body: impl Future<Output = S::Return>,
+) -> S::Return {
+    let writer = Writer::new(targets);
+    match S::split(body.await) {
+        Split::Err(error) => {
+            writer.did_not_write();
+            S::error(error)
+        }
+        Split::None(absent) => {
+            writer.wrote().await;
+            S::absent(absent)
+        }
+        Split::Value(value) => {
+            writer.wrote().await;
+            S::value(value)
+        }
+    }
+}
+
+/// What is cached under a key, without loading it.
+pub async fn peek<S: Shape>(
+    _: Shaped<S>,
+    codec: Codec<S::Value>,
+    function: &'static Function,
+    cache: &Cache,
+    mut key: KeyWriter,
+) -> Option<S::Value> {
+    key.finish(function.plan().policy.version);
+    let cache = cache.of(function);
+    let looks = crate::call::look_up(&cache, &[key.key()], &[], &codec, Some(function)).await.ok()?;
+    match looks.looked.into_iter().next()? {
+        crate::call::Looked::Fresh(value) => value,
+        _ => None,
+    }
+}
+
+/// Runs a call that loads anew and stores what it loads.
+pub async fn refreshing<F: Future>(call: F) -> F::Output {
+    scope::within(Scope::Bypass, call).await
+}

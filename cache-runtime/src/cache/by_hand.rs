@@ -1,0 +1,368 @@
+//! Operations by hand. An entry that an annotated function wrote is reached by the same key.
+
+use std::{
+    future::{Future, IntoFuture},
+    pin::Pin,
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{Cache, write::Draft};
+use crate::{
+    __private::{Errors as _, Res},
+    call::{self, Looked},
+    codec::{Codec, Stored, describe},
+    error::{Error, Result},
+    invalidate::{self, Invalidation, Target},
+    key::{KeyWriter, escape_literal},
+    lifetime::Lifetime,
+    policy::IntoTtl,
+    stats::Count,
+    store::{Format, Increment, Incremented, Payload},
+};
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Cache {
+    /// The value under a key; `None` when there is none, it is past its ttl or it was invalidated.
+    ///
+    /// # Errors
+    ///
+    /// The backend cannot be asked, or what is stored is not a `T`.
+    pub async fn get<T: Stored>(&self, key: impl AsRef<str> + Send) -> Result<Option<T>> {
+        let key = escape_literal(key.as_ref());
+        let mut values = self.read_values(&[&key]).await?;
+        Ok(values.pop().flatten())
+    }
+
+    /// The values under several keys, in their order, in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// The backend cannot be asked, or something that is stored is not a `T`.
+    pub async fn get_many<T: Stored, K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<T>>> {
+        let keys: Vec<String> = keys.iter().map(|key| escape_literal(key.as_ref())).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.read_values(&keys).await
+    }
+
+    async fn read_values<T: Stored>(&self, keys: &[&str]) -> Result<Vec<Option<T>>> {
+        let codec = Codec::<T>::stored();
+        let looks = self.counted(call::look_up(self, keys, &[], &codec, None).await)?;
+        keys.iter().zip(looks.looked).map(|(key, looked)| self.value_of(key, looked)).collect()
+    }
+
+    fn value_of<T>(&self, key: &str, looked: Looked<T>) -> Result<Option<T>> {
+        let (count, value) = match looked {
+            Looked::Fresh(value) => (Count::Hit, Ok(value)),
+            Looked::Stale { .. } | Looked::Missing => (Count::Miss, Ok(None)),
+            Looked::Unreadable(message) => {
+                let wanted = std::any::type_name::<T>();
+                (Count::Miss, Err(Error::Decode { key: key.into(), wanted, message: message.into() }))
+            }
+        };
+        self.inner.counters.add(None, count);
+        value
+    }
+
+    /// Stores a value: `cache.set("user:7", &user).ttl(60).tags(["org:1"]).await?`.
+    pub fn set<'a, T: Serialize + ?Sized>(&'a self, key: impl AsRef<str>, value: &T) -> Set<'a> {
+        Set(Write::new(self, key.as_ref(), value))
+    }
+
+    /// Stores a value if nothing is stored under the key; `false` when something is.
+    pub fn add<'a, T: Serialize + ?Sized>(&'a self, key: impl AsRef<str>, value: &T) -> Add<'a> {
+        Add(Write::new(self, key.as_ref(), value))
+    }
+
+    /// Stores several values at once.
+    pub fn set_many<'a, K: AsRef<str>, T: Serialize>(&'a self, entries: impl IntoIterator<Item = (K, T)>) -> SetMany<'a> {
+        let writes = entries.into_iter().map(|(key, value)| Write::new(self, key.as_ref(), &value)).collect();
+        SetMany { writes }
+    }
+
+    /// The value under a key, or what `load` returns, which is then stored. Like an annotated
+    /// function it runs one load a key, keeps out what an invalidation has overtaken, never stores
+    /// an `Err`, and answers when the cache fails.
+    pub fn get_or_load<'a, T, E, F, Fut>(&'a self, key: impl AsRef<str>, load: F) -> GetOrLoad<'a, F>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<T, E>>,
+    {
+        GetOrLoad { cache: self, key: escape_literal(key.as_ref()), ttl: None, tags: Vec::new(), load }
+    }
+
+    /// Whether a fresh value is stored under the key.
+    ///
+    /// # Errors
+    ///
+    /// The backend cannot be asked.
+    pub async fn exists(&self, key: impl AsRef<str> + Send) -> Result<bool> {
+        let key = escape_literal(key.as_ref());
+        let reading = self.counted(self.inner.store.read(&self.space.namespace, &[&key], &[]).await)?;
+        let now = self.inner.clock.now();
+        Ok(reading.found.first().and_then(|found| found.entry.as_ref()).is_some_and(|entry| now < entry.head.fresh_until))
+    }
+
+    /// Gives a stored value a new ttl from now on; `false` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not acknowledge it.
+    pub async fn expire(&self, key: impl AsRef<str> + Send, ttl: impl IntoTtl + Send) -> Result<bool> {
+        let key = escape_literal(key.as_ref());
+        let lifetime = Lifetime::of(ttl.into_ttl());
+        if lifetime.is_over() {
+            return self.delete(&key).await;
+        }
+        let at = lifetime.from(self.inner.clock.now());
+        let expired = self.inner.store.expire(&self.space.namespace, &key, at.fresh_until, at.dead_at, at.keep).await;
+        self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
+        self.counted(expired)
+    }
+
+    /// Adds to the whole number under a key and returns the sum. Without one it begins at 0, with
+    /// the cache's ttl. Atomic among all processes.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not acknowledge it, what is stored is no whole number, or the sum leaves
+    /// the range of `i64`.
+    pub async fn increment(&self, key: impl AsRef<str> + Send, by: i64) -> Result<i64> {
+        let key = escape_literal(key.as_ref());
+        let payload = Payload::new(by.to_string().into_bytes());
+        let draft = Draft { payload, lifetime: Lifetime::of(self.inner.settings.ttl), tags: Vec::new(), shape: 0 };
+        let increment = Increment { key: &key, by, fresh: draft.value(self) };
+        let sum = self.inner.store.increment(&self.space.namespace, increment).await;
+        self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
+        let refused = |message: &'static str| Err(Error::NotANumber { key: key.as_str().into(), message: message.into() });
+        match self.counted(sum)? {
+            Incremented::To(sum) => Ok(sum),
+            Incremented::NotANumber => refused("what is stored is not a whole number"),
+            Incremented::Overflow => refused("the sum leaves the range of a 64-bit integer"),
+        }
+    }
+
+    /// Removes a value; `false` when there was none. A load of the key that is running does not
+    /// bring it back.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not acknowledge it; see [`Invalidation`] for what happens then.
+    pub async fn delete(&self, key: impl AsRef<str> + Send) -> Result<bool> {
+        let key = escape_literal(key.as_ref());
+        let removed = invalidate::apply(self.clone(), Target::Keys(vec![key.into()])).await?;
+        Ok(removed > 0)
+    }
+
+    /// Removes every value whose key matches, such as `user_research:42:*`, and returns how many
+    /// there were. `*` is any text, `?` one character, `[abc]` one of a set; `\` takes the next
+    /// character as it is. A key of more than 200 bytes ends in a hash, which no pattern over its arguments
+    /// matches.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not acknowledge it; see [`Invalidation`] for what happens then.
+    pub async fn delete_pattern(&self, pattern: impl AsRef<str> + Send) -> Result<u64> {
+        let pattern = escape_literal(pattern.as_ref()).into_boxed_str();
+        invalidate::apply(self.clone(), Target::Pattern(pattern)).await
+    }
+
+    /// Makes every value with this tag invalid, in the same time however many there are.
+    pub fn invalidate_tag(&self, tag: impl AsRef<str>) -> Invalidation {
+        Invalidation::new(self.clone(), Target::Tags(vec![escape_literal(tag.as_ref()).into()]))
+    }
+
+    /// Makes every value of this namespace invalid, in the same time however many there are.
+    /// Other namespaces, those within this one included, and other keys of that server stay.
+    pub fn clear(&self) -> Invalidation {
+        Invalidation::new(self.clone(), Target::Namespace)
+    }
+
+    fn counted<T>(&self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.inner.counters.add(None, Count::Error);
+        }
+        result
+    }
+}
+
+/// A value to be written, and how.
+struct Write<'a> {
+    cache: &'a Cache,
+    key: String,
+    payload: Result<Payload>,
+    ttl: Option<Duration>,
+    tags: Vec<Box<str>>,
+}
+
+impl<'a> Write<'a> {
+    fn new<T: Serialize + ?Sized>(cache: &'a Cache, key: &str, value: &T) -> Self {
+        let payload = serde_json::to_vec(value).map(Payload::new).map_err(|error| Error::Encode {
+            what: format!("the value of `{key}`").into(),
+            message: describe(&error).into(),
+        });
+        Self { cache, key: escape_literal(key), payload, ttl: None, tags: Vec::new() }
+    }
+
+    /// `None` when the ttl is 0: there is nothing to keep.
+    fn draft(&self) -> Result<Option<Draft>> {
+        let lifetime = Lifetime::of(self.ttl.unwrap_or(self.cache.inner.settings.ttl));
+        let payload = self.payload.clone()?;
+        Ok((!lifetime.is_over()).then(|| Draft { payload, lifetime, tags: self.tags.clone(), shape: 0 }))
+    }
+
+    async fn put(self) -> Result<()> {
+        match self.draft()? {
+            Some(draft) => self.cache.counted(self.cache.put(&self.key, &draft).await),
+            None => self.cache.delete(&self.key).await.map(|_| ()),
+        }
+    }
+
+    async fn add(self) -> Result<bool> {
+        match self.draft()? {
+            Some(draft) => self.cache.counted(self.cache.put_if_absent(&self.key, &draft).await),
+            None => Ok(!self.cache.exists(&self.key).await?),
+        }
+    }
+}
+
+macro_rules! write_options {
+    ($name:ident) => {
+        impl<'a> $name<'a> {
+            /// How long the value lives: seconds or a `Duration`. Default: the cache's. 0 keeps nothing.
+            pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
+                self.0.ttl = Some(ttl.into_ttl());
+                self
+            }
+
+            /// Tags, by which the value can be invalidated together with others. Default none.
+            pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+                self.0.tags.extend(tags.into_iter().map(|tag| escape_literal(tag.as_ref()).into_boxed_str()));
+                self
+            }
+        }
+    };
+}
+
+/// [`Cache::set`], ready to be awaited.
+///
+/// # Errors
+///
+/// The value cannot be serialized or is too long, the backend does not acknowledge it, or other
+/// writers kept coming between.
+#[must_use = "nothing is stored until this is awaited"]
+pub struct Set<'a>(Write<'a>);
+write_options!(Set);
+
+impl<'a> IntoFuture for Set<'a> {
+    type Output = Result<()>;
+    type IntoFuture = Boxed<'a, Result<()>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.0.put())
+    }
+}
+
+/// [`Cache::add`], ready to be awaited.
+///
+/// # Errors
+///
+/// As for [`Set`].
+#[must_use = "nothing is stored until this is awaited"]
+pub struct Add<'a>(Write<'a>);
+write_options!(Add);
+
+impl<'a> IntoFuture for Add<'a> {
+    type Output = Result<bool>;
+    type IntoFuture = Boxed<'a, Result<bool>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.0.add())
+    }
+}
+
+/// [`Cache::set_many`], ready to be awaited.
+///
+/// # Errors
+///
+/// As for [`Set`]; the first error is returned, and the other values are stored all the same.
+#[must_use = "nothing is stored until this is awaited"]
+pub struct SetMany<'a> {
+    writes: Vec<Write<'a>>,
+}
+
+impl SetMany<'_> {
+    /// How long the values live: seconds or a `Duration`. Default: the cache's.
+    pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
+        let ttl = ttl.into_ttl();
+        self.writes.iter_mut().for_each(|write| write.ttl = Some(ttl));
+        self
+    }
+
+    /// Tags of each of the values. Default none.
+    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        let tags: Vec<Box<str>> = tags.into_iter().map(|tag| escape_literal(tag.as_ref()).into()).collect();
+        self.writes.iter_mut().for_each(|write| write.tags.clone_from(&tags));
+        self
+    }
+}
+
+impl<'a> IntoFuture for SetMany<'a> {
+    type Output = Result<()>;
+    type IntoFuture = Boxed<'a, Result<()>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            // Together: on a server their commands share the round trips.
+            let results = futures_util::future::join_all(self.writes.into_iter().map(Write::put)).await;
+            results.into_iter().collect()
+        })
+    }
+}
+
+/// [`Cache::get_or_load`], ready to be awaited.
+#[must_use = "nothing is loaded until this is awaited"]
+pub struct GetOrLoad<'a, F> {
+    cache: &'a Cache,
+    key: String,
+    ttl: Option<Duration>,
+    tags: Vec<Box<str>>,
+    load: F,
+}
+
+impl<F> GetOrLoad<'_, F> {
+    /// How long the value lives: seconds or a `Duration`. Default: the cache's.
+    pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
+        self.ttl = Some(ttl.into_ttl());
+        self
+    }
+
+    /// Tags, by which the value can be invalidated together with others. Default none.
+    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags.extend(tags.into_iter().map(|tag| escape_literal(tag.as_ref()).into_boxed_str()));
+        self
+    }
+}
+
+impl<'a, F, Fut, T, E> IntoFuture for GetOrLoad<'a, F>
+where
+    F: FnOnce() -> Fut + Send + 'a,
+    Fut: Future<Output = std::result::Result<T, E>> + Send + 'a,
+    T: Stored,
+    E: Send + 'static,
+{
+    type Output = std::result::Result<T, E>;
+    type IntoFuture = Boxed<'a, std::result::Result<T, E>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let mut key = KeyWriter::new(&self.cache.space.prefix);
+        key.literal(&self.key);
+        let shape = Res::<T, E>::NEW.errors();
+        match call::begin(shape, Codec::stored(), None, self.cache, key) {
+            call::Enter::Hit(value) | call::Enter::Stale(value, _) => Box::pin(std::future::ready(value)),
+            call::Enter::Miss(call) => {
+                let call = call.with_ttl(self.ttl).with_tags(self.tags);
+                Box::pin(call.load(async move { (self.load)().await }))
+            }
+        }
+    }
+}

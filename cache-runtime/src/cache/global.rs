@@ -1,0 +1,36 @@
+//! The cache of functions that name none.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{Builder, Cache};
+use crate::error::{Error, Result};
+
+static GLOBAL: OnceLock<Cache> = OnceLock::new();
+
+impl Cache {
+    /// The cache that annotated functions use unless their attribute names another.
+    ///
+    /// It is the one that was [installed](Cache::install). If none was, it builds itself from the
+    /// environment on first use. Settings that cannot be used do not fail a call: they are
+    /// logged, functions run uncached, and every operation by hand returns the error.
+    pub fn global() -> &'static Self {
+        GLOBAL.get_or_init(|| match Builder::from_env().and_then(Builder::build_lazily) {
+            Ok(cache) => cache,
+            Err(error) => {
+                tracing::error!(kind = error.kind(), %error, "the cache is off: its settings cannot be used");
+                Builder::default().store(Arc::new(crate::store::broken::Broken(error))).assemble()
+            }
+        })
+    }
+
+    /// Makes this the global cache. Do it once, before the first annotated call.
+    ///
+    /// # Errors
+    ///
+    /// When the global cache exists already, because it was installed or used.
+    pub fn install(self) -> Result<()> {
+        GLOBAL.set(self).map_err(|_| {
+            Error::config("the global cache is in use already: install yours once, before the first call of an annotated function")
+        })
+    }
+}

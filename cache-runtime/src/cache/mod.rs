@@ -1,0 +1,196 @@
+//! The handle that users hold, and what stands behind it.
+
+mod builder;
+mod by_hand;
+mod global;
+mod maintain;
+mod write;
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+pub use builder::Builder;
+pub use by_hand::{Add, GetOrLoad, Set, SetMany};
+
+use crate::{
+    __private::Function,
+    clock::Clock,
+    config::Settings,
+    epoch::{Epochs, Slot},
+    error::Result,
+    flight::Flights,
+    invalidate::Pending,
+    near::Near,
+    report::Report,
+    stats::{Counters, Figures, Stats},
+    store::{Namespace, Store},
+    task::OneTask,
+};
+
+/// A handle on a cache: one backend, one namespace. Cloning it is cheap and shares everything.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> cache_runtime::Result<()> {
+/// use cache_runtime::Cache;
+///
+/// let cache = Cache::builder().namespace("shop").build().await?;
+/// cache.set("greeting", &"hello").ttl(60).await?;
+/// assert_eq!(cache.get::<String>("greeting").await?.as_deref(), Some("hello"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) space: Arc<Space>,
+}
+
+/// What all handles of one cache share.
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) near: Option<Near>,
+    /// Whether values that the store keeps may be served from `near` too.
+    pub(crate) near_before_store: bool,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) pending: Pending,
+    pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) report: Report,
+    pub(crate) retrying: OneTask,
+    pub(crate) maintaining: OneTask,
+    spaces: Mutex<HashMap<String, Arc<Space>>>,
+}
+
+/// A namespace in the forms that calls need.
+pub(crate) struct Space {
+    pub(crate) name: String,
+    pub(crate) namespace: Namespace,
+    /// The namespace and the separator, in front of every key.
+    pub(crate) prefix: Box<str>,
+    pub(crate) slot: Slot,
+    /// Advanced by any tag of the namespace.
+    pub(crate) any_tag: Slot,
+}
+
+impl Space {
+    fn new(name: &str) -> Self {
+        let namespace = Namespace::new(name);
+        let prefix = format!("{}:", namespace.as_str()).into_boxed_str();
+        let slot = Epochs::namespace(namespace.as_str());
+        let any_tag = Epochs::any_tag(namespace.as_str());
+        Self { name: name.to_owned(), namespace, prefix, slot, any_tag }
+    }
+
+    pub(crate) fn full_key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    pub(crate) fn tag_slot(&self, tag: &str) -> Slot {
+        Epochs::tag(self.namespace.as_str(), tag)
+    }
+
+    /// The slots of a full key and its namespace.
+    pub(crate) fn slots(&self, full_key: &str) -> [Slot; 2] {
+        [Epochs::key(full_key), self.slot]
+    }
+}
+
+impl Inner {
+    fn space(&self, name: &str) -> Arc<Space> {
+        let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(space) = spaces.get(name) {
+            return Arc::clone(space);
+        }
+        let space = Arc::new(Space::new(name));
+        spaces.insert(name.to_owned(), Arc::clone(&space));
+        space
+    }
+}
+
+impl Cache {
+    /// Settings by hand; what is not set has the same default as with [`Cache::from_env`].
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A cache as the environment describes it: `CACHE_BACKEND`, `CACHE_NAMESPACE`, `CACHE_TTL`,
+    /// `REDIS_URL` and so on; the table is in the README.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be used, or credentials that the server refuses. A server that
+    /// cannot be reached is no error: it is logged once, and used as soon as it is there.
+    pub async fn from_env() -> Result<Self> {
+        Builder::from_env()?.build().await
+    }
+
+    /// A handle on a namespace within this one: `shop` becomes `shop/name`. Clearing one leaves
+    /// the other as it is.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Self {
+        let space = self.inner.space(&format!("{}/{name}", self.space.name));
+        Self { inner: Arc::clone(&self.inner), space }
+    }
+
+    /// The handle that a function's entries belong to.
+    pub(crate) fn of(&self, function: &Function) -> Self {
+        Self { inner: Arc::clone(&self.inner), space: self.space_of(Some(function)).into_owned() }
+    }
+
+    /// The namespace that a function's entries belong to.
+    pub(crate) fn space_of(&self, function: Option<&Function>) -> Cow<'_, Arc<Space>> {
+        match function.and_then(|function| function.plan().namespace) {
+            None => Cow::Borrowed(&self.space),
+            Some(name) => Cow::Owned(self.inner.space(&format!("{}/{name}", self.space.name))),
+        }
+    }
+
+    /// What was counted since the cache was built, and what the server says of itself.
+    pub async fn stats(&self) -> Stats {
+        let inner = &self.inner;
+        let server = match inner.store.info().await {
+            Ok(info) => info,
+            Err(error) => {
+                inner.report.failure(&inner.clock, "asking the server for its figures", &error);
+                None
+            }
+        };
+        let total = inner.counters.total();
+        Stats {
+            backend: inner.settings.backend.name(),
+            namespace: self.space.name.clone(),
+            total,
+            hit_rate: total.hit_rate(),
+            functions: inner.counters.functions(),
+            near_entries: inner.near.as_ref().map_or(0, Near::entries),
+            near_bytes: inner.near.as_ref().map_or(0, Near::bytes),
+            local_entries: inner.store.entries(),
+            pending_invalidations: inner.pending.len(),
+            server,
+        }
+    }
+
+    /// What was counted for one annotated function.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn figures_of(&self, function: &'static Function) -> Figures {
+        self.inner.counters.of(function)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("backend", &self.inner.settings.backend.name())
+            .field("namespace", &self.space.name)
+            .finish_non_exhaustive()
+    }
+}

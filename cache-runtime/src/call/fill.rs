@@ -1,0 +1,220 @@
+//! After the load: what is stored, under the lease that was taken before it.
+
+use std::{future::Future, time::Duration};
+
+use super::{
+    Call,
+    load::View,
+    look_up::NearValue,
+};
+use crate::{
+    __private::Shape,
+    cache::Cache,
+    codec::Packed,
+    error::Error,
+    lifetime::Lifetime,
+    stats::Count,
+    store::{Fill, Filled, Format, Payload, Token, Value},
+    task,
+};
+
+/// What became of a loaded value.
+pub(super) struct Kept {
+    /// For the waiters.
+    pub(super) packed: Option<Packed>,
+    /// Whether it is proven that nothing was invalidated while it was loaded.
+    pub(super) shared: bool,
+}
+
+/// An encoded value with everything that decides about its life.
+struct Parcel {
+    payload: Payload,
+    format: Format,
+    lifetime: Lifetime,
+    tags: Vec<Box<str>>,
+}
+
+impl<S: Shape + 'static> Call<'_, S> {
+    /// Stores a value, here and in the store, as far as its options and the fences allow.
+    pub(super) async fn keep_value(
+        &self,
+        value: &S::Value,
+        view: Option<View>,
+        leased: Option<Leased>,
+        waited_for: bool,
+    ) -> Kept {
+        let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
+        let (Some(view), Some(parcel)) = (view, self.parcel(value)) else {
+            return Kept { packed: packed(waited_for), shared: false };
+        };
+        let keep_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
+        let packed = packed(waited_for || keep_near);
+        let shared = self.keep(parcel, &view, leased, packed.clone()).await;
+        Kept { packed, shared }
+    }
+
+    /// Stores that there is nothing, if the function caches that. Returns whether it is proven
+    /// that nothing was invalidated meanwhile.
+    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>) -> bool {
+        let Some(view) = view else { return false };
+        let Some(ttl) = self.policy().negative_ttl else {
+            return self.is_proven_current(Some(&view));
+        };
+        let parcel = Parcel {
+            payload: Payload::new(*b"null"),
+            format: Format::Absent,
+            lifetime: Lifetime::under(self.policy(), ttl),
+            tags: self.tags.clone(),
+        };
+        self.keep(parcel, &view, leased, None).await
+    }
+
+    /// The value in the form in which it is stored; `None` when it is not to be stored.
+    fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+        let by_value = &self.by_value;
+        if by_value.unless.as_ref().is_some_and(|unless| unless(value)) {
+            return None;
+        }
+        let ttl = by_value.ttl.as_ref().map(|ttl| ttl(value)).or(self.ttl).or(self.policy().ttl);
+        let lifetime = Lifetime::under(self.policy(), ttl.unwrap_or(self.cache.inner.settings.ttl));
+        if lifetime.is_over() {
+            return None;
+        }
+        let payload = match self.codec.encode(value) {
+            None => Payload::new([]),
+            Some(Ok(bytes)) => Payload::new(bytes),
+            Some(Err(message)) => {
+                let what = format!("the value of `{}`", self.key());
+                self.failed("encoding a value", &Error::Encode { what: what.into(), message: message.into() });
+                return None;
+            }
+        };
+        if payload.len() > self.cache.inner.settings.max_value_bytes {
+            self.count(Count::TooLarge);
+            tracing::debug!(key = self.key(), bytes = payload.len(), "a value is longer than max_value_bytes and is not stored");
+            return None;
+        }
+        let mut tags = self.tags.clone();
+        tags.extend(by_value.tags.as_ref().map(|tags| tags(value)).into_iter().flatten());
+        tags.sort_unstable();
+        tags.dedup();
+        Some(Parcel { payload, format: Format::Json, lifetime, tags })
+    }
+
+    /// Returns whether it is proven that nothing was invalidated since `view`.
+    async fn keep(&self, parcel: Parcel, view: &View, leased: Option<Leased>, packed: Option<Packed>) -> bool {
+        let at = parcel.lifetime.from(self.cache.inner.clock.now());
+        let value = Value {
+            fresh_until: at.fresh_until,
+            dead_at: at.dead_at,
+            keep: at.keep,
+            tags: parcel.tags.clone(),
+            shape: 0,
+            format: parcel.format,
+            payload: parcel.payload.clone(),
+        };
+        let current = match leased {
+            Some(leased) => self.fill(leased, view, value).await,
+            // Only values without a stored form come this far without a lease and may be kept.
+            None => !self.codec.is_stored(),
+        };
+        // The store's answer covers what other processes did; the fence what this one did, and
+        // what was done between the store's answer and now.
+        let current = current && view.fence.holds(&self.cache, &self.full_key, &parcel.tags);
+        let is_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
+        if current && is_near && (packed.is_some() || parcel.format == Format::Absent) {
+            let near = NearValue {
+                packed,
+                fresh_until: at.fresh_until,
+                dead_at: at.dead_at,
+                tags: &parcel.tags,
+                bytes: (parcel.payload.len() as u64).max(size_of::<S::Value>() as u64),
+            };
+            near.insert(&self.cache, &self.full_key, view.fence);
+        }
+        current
+    }
+
+    /// Returns whether the value was stored and nothing that it depends on was invalidated.
+    async fn fill(&self, leased: Leased, view: &View, value: Value) -> bool {
+        let Cache { inner, space } = &self.cache;
+        let fill = Fill { key: self.key(), token: leased.token, stamp: view.stamp, value: Some(value) };
+        // Dropped at this await, `leased` gives the lease back: if the fill has arrived, there
+        // is none any more, and if it arrives later, it is rejected.
+        match inner.store.fill(&space.namespace, fill).await {
+            Ok(filled) => {
+                leased.is_settled();
+                if filled != Filled::Current {
+                    self.count(Count::Rejected);
+                }
+                filled == Filled::Current
+            }
+            Err(error) => {
+                self.failed("storing a value", &error);
+                false
+            }
+        }
+    }
+}
+
+/// A lease that this process holds. Dropping it gives the lease back.
+pub(super) struct Leased {
+    cache: Cache,
+    key: Box<str>,
+    token: Token,
+    held: bool,
+}
+
+impl Leased {
+    pub(super) fn new(cache: &Cache, key: &str, token: Token) -> Self {
+        Self { cache: cache.clone(), key: key.into(), token, held: true }
+    }
+
+    /// The store has taken the lease back by itself.
+    fn is_settled(mut self) {
+        self.held = false;
+    }
+
+    /// Runs a load, and lengthens the lease for as long as it takes.
+    pub(super) async fn renewing<F: Future>(&self, load: F) -> F::Output {
+        if !self.cache.inner.store.is_shared() {
+            return load.await;
+        }
+        tokio::select! {
+            biased;
+            loaded = load => loaded,
+            never = self.keep_renewing() => match never {},
+        }
+    }
+
+    async fn keep_renewing(&self) -> std::convert::Infallible {
+        let Cache { inner, space } = &self.cache;
+        let lease = inner.settings.lease;
+        let pause = (lease / 3).max(Duration::from_millis(10));
+        loop {
+            tokio::time::sleep(pause).await;
+            // A renewal that fails costs at worst that another process loads too, and that this
+            // load's value is not stored.
+            if let Err(error) = inner.store.renew(&space.namespace, &self.key, self.token, lease).await {
+                inner.report.failure(&inner.clock, "renewing a lease", &error);
+            }
+        }
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if !self.held {
+            return;
+        }
+        let (cache, key, token) = (self.cache.clone(), std::mem::take(&mut self.key), self.token);
+        task::detach(async move {
+            let Cache { inner, space } = &cache;
+            let release = Fill { key: &key, token, stamp: crate::store::Stamp::NONE, value: None };
+            if let Err(error) = inner.store.fill(&space.namespace, release).await {
+                // The lease ends by itself.
+                inner.report.failure(&inner.clock, "giving a lease back", &error);
+            }
+        });
+    }
+}

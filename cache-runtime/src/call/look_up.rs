@@ -1,0 +1,164 @@
+//! Asking the store, and keeping in this process what it answers.
+
+use std::sync::Arc;
+
+use crate::{
+    __private::Function,
+    cache::{Cache, Space},
+    clock::Millis,
+    codec::Codec,
+    epoch::Epoch,
+    error::Result,
+    near::NearEntry,
+    stats::Count,
+    store::{Entry, Format, Found, Stamp, Token},
+};
+
+/// What the store holds for a key, decoded.
+pub(crate) enum Looked<T> {
+    /// Within its ttl; `None` is a cached `None`.
+    Fresh(Option<T>),
+    /// Past its ttl, but not dead.
+    Stale {
+        /// `None` is a cached `None`.
+        value: Option<T>,
+        fresh_until: Millis,
+    },
+    /// Nothing that may be served.
+    Missing,
+    /// Something that is not a `T`; the text says how.
+    Unreadable(String),
+}
+
+/// What was found, and what a load that begins now may depend on.
+pub(crate) struct Looks<T> {
+    pub(crate) looked: Vec<Looked<T>>,
+    pub(crate) seen: Vec<Option<Token>>,
+    pub(crate) stamp: Stamp,
+    /// The counters of this process, noted before the store was asked.
+    pub(crate) fences: Vec<Fence>,
+}
+
+/// The epochs of a key and of all tags of its namespace, as they were before a read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fence {
+    own: Epoch,
+    any_tag: Epoch,
+}
+
+impl Fence {
+    pub(crate) fn note(cache: &Cache, full_key: &str) -> Self {
+        let Cache { inner, space } = cache;
+        Self { own: inner.epochs.of(space.slots(full_key)), any_tag: inner.epochs.of([space.any_tag]) }
+    }
+
+    /// Whether nothing that concerns the key or a tag was invalidated since.
+    pub(crate) fn holds(self, cache: &Cache, full_key: &str, tags: &[Box<str>]) -> bool {
+        let now = Self::note(cache, full_key);
+        self.own == now.own && (tags.is_empty() || self.any_tag == now.any_tag)
+    }
+}
+
+/// Reads keys of one namespace in one trip.
+pub(crate) async fn look_up<T>(
+    cache: &Cache,
+    keys: &[&str],
+    tags: &[Box<str>],
+    codec: &Codec<T>,
+    function: Option<&'static Function>,
+) -> Result<Looks<T>> {
+    let Cache { inner, space } = cache;
+    let fences: Vec<Fence> = keys.iter().map(|key| Fence::note(cache, &space.full_key(key))).collect();
+    let reading = inner.store.read(&space.namespace, keys, tags).await?;
+    let now = inner.clock.now();
+    let mut looked = Vec::with_capacity(keys.len());
+    let mut seen = Vec::with_capacity(keys.len());
+    for ((key, fence), found) in keys.iter().zip(&fences).zip(reading.found) {
+        seen.push(found.seen);
+        let this = open(cache, key, found, codec, now, *fence);
+        if let Looked::Unreadable(message) = &this {
+            inner.counters.add(function, Count::Unreadable);
+            tracing::warn!(key, message, "a stored value cannot be read as this type; it counts as a miss");
+        }
+        looked.push(this);
+    }
+    Ok(Looks { looked, seen, stamp: reading.stamp, fences })
+}
+
+fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis, fence: Fence) -> Looked<T> {
+    let Some(entry) = found.entry else {
+        return if found.unreadable { Looked::Unreadable("its envelope is damaged".to_owned()) } else { Looked::Missing };
+    };
+    let head = &entry.head;
+    if now >= head.dead_at || cache.inner.pending.blocks(&cache.space, key, &head.tags) {
+        return Looked::Missing;
+    }
+    let value = match head.format {
+        Format::Absent => None,
+        Format::Json => match codec.decode(&entry.payload) {
+            Ok(value) => Some(value),
+            Err(message) => return Looked::Unreadable(message),
+        },
+    };
+    keep_near(cache, key, &entry, value.as_ref(), codec, fence);
+    if now < head.fresh_until {
+        Looked::Fresh(value)
+    } else {
+        Looked::Stale { value, fresh_until: head.fresh_until }
+    }
+}
+
+fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>, codec: &Codec<T>, fence: Fence) {
+    if !cache.inner.near_before_store {
+        return;
+    }
+    let head = &entry.head;
+    let kept = NearValue {
+        packed: value.map(|value| codec.pack(value)),
+        fresh_until: head.fresh_until,
+        dead_at: head.dead_at,
+        tags: &head.tags,
+        bytes: entry.payload.len() as u64,
+    };
+    kept.insert(cache, &cache.space.full_key(key), fence);
+}
+
+/// A decoded value on its way into this process's cache.
+pub(crate) struct NearValue<'a> {
+    pub(crate) packed: Option<crate::codec::Packed>,
+    pub(crate) fresh_until: Millis,
+    pub(crate) dead_at: Millis,
+    pub(crate) tags: &'a [Box<str>],
+    pub(crate) bytes: u64,
+}
+
+impl NearValue<'_> {
+    /// Keeps the value with the epoch under which its read or load began.
+    ///
+    /// The epochs of the tags are taken now, since they are known only now:
+    /// 1. `any_tag` is noted. 2. The store is read. 3. The tags' epochs are taken. 4. `any_tag` is
+    /// compared. An invalidation of a tag advances `any_tag` first and the tag second, so one
+    /// that 3 has seen is seen by 4, and one that 3 has not seen makes the entry out of date.
+    pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence) {
+        let Cache { inner, space } = cache;
+        let Some(near) = &inner.near else { return };
+        let slots = tag_slots(space, self.tags);
+        let of_tags = inner.epochs.of(slots.iter().copied());
+        if !slots.is_empty() && fence.any_tag != inner.epochs.of([space.any_tag]) {
+            return;
+        }
+        let entry = NearEntry {
+            value: self.packed,
+            fresh_until: self.fresh_until,
+            dead_at: self.dead_at,
+            epoch: fence.own.and(of_tags),
+            tags: slots,
+            bytes: self.bytes,
+        };
+        near.insert(full_key, entry);
+    }
+}
+
+fn tag_slots(space: &Space, tags: &[Box<str>]) -> Box<[crate::epoch::Slot]> {
+    tags.iter().map(|tag| space.tag_slot(tag)).collect()
+}

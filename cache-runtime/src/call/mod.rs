@@ -1,0 +1,283 @@
+//! The path of a call: what an annotated function does before, around and after its body.
+//!
+//! `enter` answers from this process without waiting (this file). What it cannot answer becomes
+//! a [`Call`], whose [`load`](Call::load) asks the store (`look_up`), joins or leads the key's
+//! load (`load`) and stores the outcome (`fill`).
+
+mod fill;
+mod load;
+mod look_up;
+
+use std::time::Duration;
+
+pub(crate) use look_up::{Looked, look_up};
+
+use crate::{
+    __private::{Function, Shape, Shaped},
+    cache::Cache,
+    codec::Codec,
+    error::Error,
+    flight::Outcome,
+    invalidate,
+    key::KeyWriter,
+    near::NearEntry,
+    policy::{IntoTtl, Policy},
+    scope::{self, Scope},
+    stats::Count,
+};
+
+/// What a call comes to at once.
+pub enum Enter<'c, S: Shape> {
+    /// The answer.
+    Hit(S::Return),
+    /// An answer past its ttl; the call refreshes it in the background.
+    Stale(S::Return, Call<'c, S>),
+    /// No answer yet.
+    Miss(Call<'c, S>),
+}
+
+/// A call that this process could not answer at once.
+pub struct Call<'c, S: Shape> {
+    cache: Cache,
+    function: Option<&'static Function>,
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    /// Namespace and key; empty for a call that does not use the cache.
+    full_key: Box<str>,
+    /// How the call uses the cache.
+    scope: Scope,
+    ttl: Option<Duration>,
+    tags: Vec<Box<str>>,
+    by_value: ByValue<'c, S::Value>,
+}
+
+/// Options that look at the loaded value.
+struct ByValue<'c, T> {
+    ttl: Option<Box<dyn Fn(&T) -> Duration + Send + Sync + 'c>>,
+    tags: Option<Box<dyn Fn(&T) -> Vec<Box<str>> + Send + Sync + 'c>>,
+    unless: Option<Box<dyn Fn(&T) -> bool + Send + Sync + 'c>>,
+}
+
+/// Begins a call: answers it from the decoded values of this process if that can be done.
+///
+/// Nothing is allocated and nothing waited for on a hit.
+pub fn enter<'c, S: Shape>(
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    function: &'static Function,
+    cache: &Cache,
+    key: KeyWriter,
+) -> Enter<'c, S> {
+    begin(shape, codec, Some(function), cache, key)
+}
+
+/// As [`enter`]; without a function the call is one by hand.
+pub(crate) fn begin<'c, S: Shape>(
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    function: Option<&'static Function>,
+    cache: &Cache,
+    mut key: KeyWriter,
+) -> Enter<'c, S> {
+    if let Some(message) = key.failure() {
+        report_key(cache, function, message);
+        return Enter::Miss(Call::new(shape, codec, function, cache, "", Scope::Disabled));
+    }
+    key.finish(function.map_or(0, |function| function.plan().policy.version));
+    let scope = scope::current();
+    if scope == Scope::Normal
+        && let Some(value) = near_hit::<S>(&codec, cache, function, &key)
+    {
+        cache.inner.counters.add(function, Count::Hit);
+        return Enter::Hit(value);
+    }
+    Enter::Miss(Call::new(shape, codec, function, cache, key.full(), scope))
+}
+
+/// A call that is not to use the cache at all: its `when` says so.
+pub fn skip<'c, S: Shape>(
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    function: &'static Function,
+    cache: &Cache,
+) -> Enter<'c, S> {
+    Enter::Miss(Call::new(shape, codec, Some(function), cache, "", Scope::Disabled))
+}
+
+#[inline]
+fn near_hit<S: Shape>(
+    codec: &Codec<S::Value>,
+    cache: &Cache,
+    function: Option<&'static Function>,
+    key: &KeyWriter,
+) -> Option<S::Return> {
+    let inner = &*cache.inner;
+    if codec.is_stored() && !inner.near_before_store {
+        return None;
+    }
+    let space = cache.space_of(function);
+    // Noted before anything is read: an invalidation that fails from here on is seen here or in
+    // the entry's epoch.
+    if inner.pending.len() > 0 && inner.pending.blocks(&space, key.key(), &[]) {
+        return None;
+    }
+    let now = inner.clock.now();
+    let entry = inner.near.as_ref()?.get(key.full(), &space.slots(key.full()), &inner.epochs, now)?;
+    if now >= entry.fresh_until {
+        return None;
+    }
+    Cached::<S>::from_near(codec, &entry).map(Cached::into_return)
+}
+
+/// What a cache can answer: a value, or a cached `None`.
+enum Cached<S: Shape> {
+    Value(S::Value),
+    None(S::Absent),
+}
+
+impl<S: Shape> Cached<S> {
+    /// `None` for an absence that the function cannot return: the key is shared with one that can.
+    fn new(value: Option<S::Value>) -> Option<Self> {
+        match value {
+            Some(value) => Some(Self::Value(value)),
+            None => S::ABSENT.map(Self::None),
+        }
+    }
+
+    /// `None` if the entry is of another type than this function's values.
+    fn from_near(codec: &Codec<S::Value>, entry: &NearEntry) -> Option<Self> {
+        match &entry.value {
+            Some(packed) => codec.unpack(packed).map(Self::Value),
+            None => S::ABSENT.map(Self::None),
+        }
+    }
+
+    fn outcome(&self, codec: &Codec<S::Value>) -> Outcome {
+        match self {
+            Self::Value(value) => Outcome::Value(codec.pack(value)),
+            Self::None(_) => Outcome::None,
+        }
+    }
+
+    fn into_return(self) -> S::Return {
+        match self {
+            Self::Value(value) => S::value(value),
+            Self::None(absent) => S::absent(absent),
+        }
+    }
+}
+
+#[cold]
+fn report_key(cache: &Cache, function: Option<&'static Function>, message: &str) {
+    let what = function.map_or_else(|| "a key".to_owned(), |function| format!("the key of {}", function.path()));
+    let error = Error::Encode { what: what.into(), message: message.to_owned().into() };
+    cache.inner.counters.add(function, Count::Error);
+    cache.inner.report.failure(&cache.inner.clock, "rendering a key", &error);
+}
+
+impl<'c, S: Shape> Call<'c, S> {
+    fn new(
+        shape: Shaped<S>,
+        codec: Codec<S::Value>,
+        function: Option<&'static Function>,
+        cache: &Cache,
+        full_key: &str,
+        scope: Scope,
+    ) -> Self {
+        let cache = function.map_or_else(|| cache.clone(), |function| cache.of(function));
+        let by_value = ByValue { ttl: None, tags: None, unless: None };
+        Self { cache, function, shape, codec, full_key: full_key.into(), scope, ttl: None, tags: Vec::new(), by_value }
+    }
+
+    /// How long the value lives, from the arguments.
+    #[must_use]
+    pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
+        self.ttl = Some(ttl.into_ttl());
+        self
+    }
+
+    /// One tag, from the arguments.
+    #[must_use]
+    pub fn tag(mut self, render: impl FnOnce(&mut KeyWriter)) -> Self {
+        let mut writer = KeyWriter::new("");
+        render(&mut writer);
+        match writer.failure() {
+            // Without its tag the value could outlive an invalidation: do not cache it.
+            Some(message) => {
+                report_key(&self.cache, self.function, message);
+                self.scope = Scope::Disabled;
+            }
+            None => self.tags.push(writer.full().into()),
+        }
+        self
+    }
+
+    /// More tags, from the value.
+    #[must_use]
+    pub fn tags_with<I>(mut self, tags: impl Fn(&S::Value) -> I + Send + Sync + 'c) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let tags = move |value: &S::Value| {
+            tags(value).into_iter().map(|tag| crate::key::escape_literal(tag.as_ref()).into()).collect()
+        };
+        self.by_value.tags = Some(Box::new(tags));
+        self
+    }
+
+    /// How long the value lives, from the value.
+    #[must_use]
+    pub fn ttl_with<D: IntoTtl>(mut self, ttl: impl Fn(&S::Value) -> D + Send + Sync + 'c) -> Self {
+        self.by_value.ttl = Some(Box::new(move |value| ttl(value).into_ttl()));
+        self
+    }
+
+    /// Values that are not to be cached.
+    #[must_use]
+    pub fn unless(mut self, unless: impl Fn(&S::Value) -> bool + Send + Sync + 'c) -> Self {
+        self.by_value.unless = Some(Box::new(unless));
+        self
+    }
+
+    pub(crate) fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    pub(crate) fn with_tags(mut self, tags: Vec<Box<str>>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    fn policy(&self) -> &Policy {
+        self.function.map_or(&Policy::DEFAULT, |function| &function.plan().policy)
+    }
+
+    /// The key without its namespace.
+    fn key(&self) -> &str {
+        self.full_key.get(self.cache.space.prefix.len()..).unwrap_or_default()
+    }
+
+    fn count(&self, count: Count) {
+        self.cache.inner.counters.add(self.function, count);
+    }
+
+    /// Counts and logs a failure of the cache, which the caller of the function never sees.
+    fn failed(&self, doing: &str, error: &Error) {
+        self.count(Count::Error);
+        self.cache.inner.report.failure(&self.cache.inner.clock, doing, error);
+    }
+
+    /// Whether an invalidation that has not landed names this call. Then it must not be answered
+    /// from the cache.
+    fn is_blocked(&self) -> bool {
+        let Cache { inner, space } = &self.cache;
+        if inner.pending.len() == 0 || !inner.pending.blocks(space, self.key(), &self.tags) {
+            return false;
+        }
+        // The task that retries may have ended with its runtime.
+        invalidate::retry_in_background(inner);
+        true
+    }
+}

@@ -1,0 +1,129 @@
+//! How values become bytes and come back, and how they are shared within the process.
+//!
+//! A [`Codec`] is a table of functions, made where the value's type and its bounds are known.
+//! Everything behind it is generic over no bound at all.
+
+use std::{any::Any, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A value of a type that only its codec knows.
+pub(crate) type Packed = Arc<dyn Any + Send + Sync>;
+
+/// A value that a store can keep.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be cached",
+    label = "this value cannot be stored",
+    note = "derive what is missing: `#[derive(Clone, serde::Serialize, serde::Deserialize)]`",
+    note = "or keep it in this process only, without serde: `#[cached(near)]`"
+)]
+pub trait Stored: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Stored for T {}
+
+/// A value that this process can share.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be cached in this process",
+    label = "this value cannot be shared between calls",
+    note = "it must be `Clone + Send + Sync` and own what it holds; `Arc<…>` makes it so"
+)]
+pub trait Shared: Clone + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> Shared for T {}
+
+/// Writes, reads and shares values of one type.
+pub struct Codec<T> {
+    /// `None` for values that never leave this process.
+    bytes: Option<Bytes<T>>,
+    pack: fn(&T) -> Packed,
+    unpack: fn(&Packed) -> Option<T>,
+}
+
+struct Bytes<T> {
+    encode: fn(&T) -> Result<Vec<u8>, String>,
+    decode: fn(&[u8]) -> Result<T, String>,
+}
+
+impl<T> Clone for Codec<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Codec<T> {}
+impl<T> Clone for Bytes<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Bytes<T> {}
+
+impl<T: Stored> Codec<T> {
+    /// JSON.
+    #[must_use]
+    pub(crate) fn stored() -> Self {
+        Self { bytes: Some(Bytes { encode: encode::<T>, decode: decode::<T> }), pack: pack::<T>, unpack: unpack::<T> }
+    }
+}
+
+impl<T: Shared> Codec<T> {
+    /// No bytes: the value stays in this process.
+    #[must_use]
+    pub(crate) fn near() -> Self {
+        Self { bytes: None, pack: pack::<T>, unpack: unpack::<T> }
+    }
+}
+
+impl<T> Codec<T> {
+    /// Whether values have a stored form.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.bytes.is_some()
+    }
+
+    /// The stored form; `None` for values that have none.
+    pub(crate) fn encode(&self, value: &T) -> Option<Result<Vec<u8>, String>> {
+        self.bytes.map(|bytes| (bytes.encode)(value))
+    }
+
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<T, String> {
+        self.bytes.map_or_else(|| Err("values of this function have no stored form".to_owned()), |codec| (codec.decode)(bytes))
+    }
+
+    pub(crate) fn pack(&self, value: &T) -> Packed {
+        (self.pack)(value)
+    }
+
+    /// A clone of the value, if it is of this type.
+    pub(crate) fn unpack(&self, packed: &Packed) -> Option<T> {
+        (self.unpack)(packed)
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(value).map_err(|error| describe(&error))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|error| describe(&error))
+}
+
+/// What went wrong and where, without the words of the error itself: those may quote the value.
+pub(crate) fn describe(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Io => "writing failed",
+        Category::Syntax => "it is not valid JSON",
+        Category::Data => "it has another shape",
+        Category::Eof => "it ends too early",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
+fn pack<T: Shared>(value: &T) -> Packed {
+    Arc::new(value.clone())
+}
+
+fn unpack<T: Shared>(packed: &Packed) -> Option<T> {
+    packed.downcast_ref::<T>().cloned()
+}

@@ -1,0 +1,42 @@
+//! A function that writes, and what it invalidates.
+
+use futures_util::future::join_all;
+
+use super::Invalidation;
+
+/// The targets of a writer that is running. Dropped before the writer said how it ended, by a
+/// cancellation or a panic, it treats the write as done: it may have landed.
+pub(crate) struct Writer<const N: usize> {
+    targets: Option<[Invalidation; N]>,
+}
+
+impl<const N: usize> Writer<N> {
+    pub(crate) fn new(targets: [Invalidation; N]) -> Self {
+        Self { targets: Some(targets) }
+    }
+
+    /// The writer wrote nothing.
+    pub(crate) fn did_not_write(mut self) {
+        self.targets = None;
+    }
+
+    /// The writer wrote. Targets that are not acknowledged stay pending; the writer's caller
+    /// gets its value all the same.
+    pub(crate) async fn wrote(mut self) {
+        let Some(targets) = self.targets.take() else { return };
+        // The first poll sends all of them; from then on each settles itself when dropped.
+        for sent in join_all(targets).await {
+            if let Err(error) = sent {
+                tracing::warn!(kind = error.kind(), %error, "an invalidation is not acknowledged yet; it is retried");
+            }
+        }
+    }
+}
+
+impl<const N: usize> Drop for Writer<N> {
+    fn drop(&mut self) {
+        for target in self.targets.take().into_iter().flatten() {
+            target.leave_pending();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How long a value lives: from options to deadlines.
+
+use std::time::Duration;
+
+use crate::{
+    clock::{Millis, millis},
+    policy::Policy,
+};
+
+/// Longer lives are cut to this, about 100 years, so that deadlines cannot overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// How long a value is fresh, and how long after that it may still be served stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    fresh: Duration,
+    stale: Duration,
+}
+
+/// The instants that a life of some length ends at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    pub(crate) fresh_until: Millis,
+    pub(crate) dead_at: Millis,
+    /// How long the store keeps the entry.
+    pub(crate) keep: Duration,
+}
+
+impl Lifetime {
+    /// A value that is never served past its ttl.
+    pub(crate) fn of(ttl: Duration) -> Self {
+        Self { fresh: ttl.min(LONGEST), stale: Duration::ZERO }
+    }
+
+    /// A value under a function's options.
+    pub(crate) fn under(policy: &Policy, ttl: Duration) -> Self {
+        let fresh = policy.jitter.map_or(ttl, |share| ttl.mul_f64(1.0 - share.clamp(0.0, 1.0) * random_share()));
+        let windows = [policy.stale_while_revalidate, policy.stale_if_error, policy.soft_timeout.map(|_| Duration::ZERO)];
+        let stale = windows.into_iter().flatten().max().unwrap_or_default();
+        Self { fresh: fresh.min(LONGEST), stale: stale.min(LONGEST) }
+    }
+
+    /// Whether there is no time at all in which the value could be served.
+    pub(crate) fn is_over(&self) -> bool {
+        millis(self.fresh + self.stale) == 0
+    }
+
+    pub(crate) fn from(self, now: Millis) -> Deadlines {
+        let fresh_until = now.saturating_add(millis(self.fresh));
+        let dead_at = fresh_until.saturating_add(millis(self.stale));
+        Deadlines { fresh_until, dead_at, keep: Duration::from_millis(dead_at.saturating_sub(now)) }
+    }
+}
+
+/// Uniform in 0..1. Good enough to spread deadlines, and for nothing else.
+fn random_share() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0u8) >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_dead_when_its_longest_stale_window_ends() {
+        let policy = Policy {
+            stale_while_revalidate: Some(Duration::from_secs(5)),
+            stale_if_error: Some(Duration::from_secs(60)),
+            ..Policy::DEFAULT
+        };
+        let deadlines = Lifetime::under(&policy, Duration::from_secs(10)).from(1_000);
+        assert_eq!((deadlines.fresh_until, deadlines.dead_at), (11_000, 71_000));
+        assert_eq!(deadlines.keep, Duration::from_secs(70));
+    }
+
+    #[test]
+    fn the_longest_ttl_does_not_overflow() {
+        let deadlines = Lifetime::of(Duration::MAX).from(u64::MAX - 5);
+        assert_eq!(deadlines.dead_at, u64::MAX);
+    }
+
+    #[test]
+    fn jitter_shortens_by_at_most_its_share() {
+        let policy = Policy { jitter: Some(0.1), ..Policy::DEFAULT };
+        for _ in 0..1_000 {
+            let deadlines = Lifetime::under(&policy, Duration::from_secs(100)).from(0);
+            assert!((90_000..=100_000).contains(&deadlines.fresh_until), "{deadlines:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Decoded values in this process: a hit decodes nothing and waits for nobody.
+//!
+//! An entry carries the epoch under which its read or load began. It is served only while that
+//! epoch is current and its deadline is ahead; whatever is not is a miss that the next fill
+//! replaces. Nothing is ever searched for and removed.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use quick_cache::{OptionsBuilder, Weighter, sync};
+
+use crate::{
+    clock::Millis,
+    codec::Packed,
+    epoch::{Epoch, Epochs, Slot},
+};
+
+/// What an entry costs beside its key and value: its head, its place in the map, the two counts.
+const OVERHEAD: u64 = 160;
+
+/// A decoded value and what decides whether it may be served.
+pub(crate) struct NearEntry {
+    /// `None` is a cached `None`.
+    pub(crate) value: Option<Packed>,
+    pub(crate) fresh_until: Millis,
+    /// Not served from this instant on.
+    pub(crate) dead_at: Millis,
+    /// The sum of the key's, the namespace's and the tags' counters when its load began.
+    pub(crate) epoch: Epoch,
+    pub(crate) tags: Box<[Slot]>,
+    /// The length of the value's stored form.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Box<str>, Arc<NearEntry>> for ByBytes {
+    fn weight(&self, key: &Box<str>, entry: &Arc<NearEntry>) -> u64 {
+        key.len() as u64 + entry.bytes + OVERHEAD
+    }
+}
+
+type Map = sync::Cache<Box<str>, Arc<NearEntry>, ByBytes, RandomState>;
+
+pub(crate) struct Near {
+    map: Map,
+}
+
+impl Near {
+    /// A cache of at most `max_bytes`; none at all for 0.
+    pub(crate) fn new(max_bytes: u64) -> Option<Self> {
+        if max_bytes == 0 {
+            return None;
+        }
+        let typical_entry = OVERHEAD + 256;
+        let options = OptionsBuilder::new()
+            .weight_capacity(max_bytes)
+            .estimated_items_capacity(usize::try_from(max_bytes / typical_entry).unwrap_or(usize::MAX).clamp(16, 1 << 20))
+            .build()
+            .ok()?;
+        let map = Map::with_options(options, ByBytes, RandomState::default(), sync::DefaultLifecycle::default());
+        Some(Self { map })
+    }
+
+    /// The entry of a full key, if nothing it depends on was invalidated and it is not dead.
+    pub(crate) fn get(&self, full_key: &str, own: &[Slot; 2], epochs: &Epochs, now: Millis) -> Option<Arc<NearEntry>> {
+        let entry = self.map.get(full_key)?;
+        let current = epochs.of(own.iter().chain(&*entry.tags).copied());
+        (entry.epoch == current && now < entry.dead_at).then_some(entry)
+    }
+
+    pub(crate) fn insert(&self, full_key: &str, entry: NearEntry) {
+        self.map.insert(full_key.into(), Arc::new(entry));
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.map.weight()
+    }
+}

@@ -1,0 +1,271 @@
+//! What is counted: per function and in total.
+
+use std::{
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use crate::{__private::Function, store::ServerInfo};
+
+/// Rows come in chunks, made when a function of theirs is first called.
+const CHUNK: usize = 64;
+const CHUNKS: usize = 64;
+/// Hits are counted in as many places, so that threads do not share a cache line.
+const STRIPES: usize = 8;
+
+/// Something that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// Answered with a cached value, a cached `None` included.
+    Hit,
+    /// Nothing usable was cached.
+    Miss,
+    /// The function ran.
+    Load,
+    /// The function ran and returned an `Err`.
+    LoadError,
+    /// Answered by another caller's load.
+    Joined,
+    /// Answered with a value past its ttl.
+    Stale,
+    /// The cache, its codec or its backend failed.
+    Error,
+    /// A stored value could not be read, or was of another type.
+    Unreadable,
+    /// A value was not stored because something that it depends on was invalidated while it was loaded.
+    Rejected,
+    /// A value was not stored because it is longer than `max_value_bytes`.
+    TooLarge,
+    /// An invalidation was acknowledged.
+    Invalidation,
+}
+
+const COUNTS: usize = Count::Invalidation as usize + 1;
+
+#[repr(align(64))]
+#[derive(Default)]
+struct Stripe(AtomicU64);
+
+#[derive(Default)]
+struct Row {
+    function: OnceLock<&'static Function>,
+    hits: [Stripe; STRIPES],
+    others: [AtomicU64; COUNTS],
+}
+
+/// The counters of one cache.
+pub(crate) struct Counters {
+    by_hand: Row,
+    chunks: [OnceLock<Box<[Row]>>; CHUNKS],
+    /// Functions beyond the last chunk share a row.
+    overflow: Row,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self { by_hand: Row::default(), chunks: std::array::from_fn(|_| OnceLock::new()), overflow: Row::default() }
+    }
+
+    pub(crate) fn add(&self, function: Option<&'static Function>, count: Count) {
+        let row = self.row(function);
+        match count {
+            Count::Hit => row.hits[stripe()].0.fetch_add(1, Ordering::Relaxed),
+            other => row.others[other as usize].fetch_add(1, Ordering::Relaxed),
+        };
+    }
+
+    fn row(&self, function: Option<&'static Function>) -> &Row {
+        let Some(function) = function else { return &self.by_hand };
+        let number = function.number();
+        let Some(chunk) = self.chunks.get(number / CHUNK) else { return &self.overflow };
+        let row = &chunk.get_or_init(|| (0..CHUNK).map(|_| Row::default()).collect())[number % CHUNK];
+        if row.function.get().is_none() {
+            let _ = row.function.set(function);
+        }
+        row
+    }
+
+    pub(crate) fn of(&self, function: &'static Function) -> Figures {
+        self.row(Some(function)).figures()
+    }
+
+    pub(crate) fn functions(&self) -> Vec<FunctionStats> {
+        let rows = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
+        rows.filter_map(|row| row.function.get().map(|function| FunctionStats::new(function, row.figures()))).collect()
+    }
+
+    pub(crate) fn total(&self) -> Figures {
+        let mut total = self.by_hand.figures();
+        total.add(&self.overflow.figures());
+        for chunk in self.chunks.iter().filter_map(OnceLock::get) {
+            chunk.iter().for_each(|row| total.add(&row.figures()));
+        }
+        total
+    }
+}
+
+impl Row {
+    fn figures(&self) -> Figures {
+        let of = |count: Count| self.others[count as usize].load(Ordering::Relaxed);
+        Figures {
+            hits: self.hits.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum(),
+            misses: of(Count::Miss),
+            loads: of(Count::Load),
+            load_errors: of(Count::LoadError),
+            joined: of(Count::Joined),
+            stale: of(Count::Stale),
+            errors: of(Count::Error),
+            unreadable: of(Count::Unreadable),
+            rejected: of(Count::Rejected),
+            too_large: of(Count::TooLarge),
+            invalidations: of(Count::Invalidation),
+        }
+    }
+}
+
+/// The stripe of this thread, given out in turn.
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    MINE.try_with(|mine| *mine).unwrap_or(0)
+}
+
+/// Counted since the cache was built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Figures {
+    /// Calls and look-ups that were answered with a cached value, a cached `None` included.
+    pub hits: u64,
+    /// Calls and look-ups that found nothing usable.
+    pub misses: u64,
+    /// Runs of annotated functions and of `get_or_load`'s loaders.
+    pub loads: u64,
+    /// Loads that returned an `Err`.
+    pub load_errors: u64,
+    /// Misses that were answered by another caller's load.
+    pub joined: u64,
+    /// Answers that were past their ttl, as an option of the function allows.
+    pub stale: u64,
+    /// Failures of the cache, its codec or its backend. None of them failed a call.
+    pub errors: u64,
+    /// Stored values that could not be read or were of another type; each is a miss too.
+    pub unreadable: u64,
+    /// Values that were not stored because what they depend on was invalidated while they were loaded.
+    pub rejected: u64,
+    /// Values that were not stored because they are longer than `max_value_bytes`.
+    pub too_large: u64,
+    /// Invalidations that were acknowledged.
+    pub invalidations: u64,
+}
+
+impl Figures {
+    /// Hits among hits and misses, from 0 to 1; 0 before the first.
+    #[must_use]
+    pub fn hit_rate(&self) -> f64 {
+        match self.hits + self.misses {
+            0 => 0.0,
+            // Exact up to 2^53 look-ups.
+            lookups => self.hits as f64 / lookups as f64,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        // Taken apart, so that a new figure cannot be forgotten here.
+        let Self {
+            hits,
+            misses,
+            loads,
+            load_errors,
+            joined,
+            stale,
+            errors,
+            unreadable,
+            rejected,
+            too_large,
+            invalidations,
+        } = *other;
+        self.hits += hits;
+        self.misses += misses;
+        self.loads += loads;
+        self.load_errors += load_errors;
+        self.joined += joined;
+        self.stale += stale;
+        self.errors += errors;
+        self.unreadable += unreadable;
+        self.rejected += rejected;
+        self.too_large += too_large;
+        self.invalidations += invalidations;
+    }
+}
+
+/// The figures of one annotated function.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct FunctionStats {
+    /// The function's full path.
+    pub path: String,
+    /// Its key template; `None` when the key is the path and a hash.
+    pub template: Option<&'static str>,
+    /// What was counted.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// Hits among hits and misses, from 0 to 1.
+    pub hit_rate: f64,
+}
+
+impl FunctionStats {
+    fn new(function: &'static Function, figures: Figures) -> Self {
+        Self {
+            path: function.path().to_owned(),
+            template: function.plan().template,
+            figures,
+            hit_rate: figures.hit_rate(),
+        }
+    }
+}
+
+/// What [`Cache::stats`](crate::Cache::stats) returns. Serialize it for an admin route.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// `local`, `redis` or `tiered`.
+    pub backend: &'static str,
+    /// The namespace of the handle that was asked. The figures are those of the whole cache.
+    pub namespace: String,
+    /// All functions and the operations by hand.
+    #[serde(flatten)]
+    pub total: Figures,
+    /// Hits among hits and misses, from 0 to 1.
+    pub hit_rate: f64,
+    /// Each annotated function that was called through this cache.
+    pub functions: Vec<FunctionStats>,
+    /// Decoded values in this process.
+    pub near_entries: u64,
+    /// Their counted bytes.
+    pub near_bytes: u64,
+    /// Entries of the embedded store; `None` on a server.
+    pub local_entries: Option<u64>,
+    /// Invalidations that the backend has not acknowledged yet.
+    pub pending_invalidations: usize,
+    /// What the server reports of itself; `None` on the embedded backend and while the server
+    /// cannot be reached.
+    pub server: Option<ServerInfo>,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Figures { hits, misses, loads, errors, .. } = self.total;
+        write!(
+            f,
+            "{} `{}`: {hits} hits, {misses} misses ({:.1}% hit rate), {loads} loads, {errors} errors",
+            self.backend,
+            self.namespace,
+            self.hit_rate * 100.0
+        )
+    }
+}
