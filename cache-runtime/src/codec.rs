@@ -87,7 +87,10 @@ impl<T> Codec<T> {
     }
 
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<T, String> {
-        self.bytes.map_or_else(|| Err("values of this function have no stored form".to_owned()), |codec| (codec.decode)(bytes))
+        self.bytes.map_or_else(
+            || Err("values of this function have no stored form".to_owned()),
+            |codec| (codec.decode)(bytes),
+        )
     }
 
     pub(crate) fn pack(&self, value: &T) -> Packed {

@@ -88,8 +88,9 @@ impl Variables<'_> {
     pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>> {
         let parse = |text: String| match text.trim().parse() {
             Ok(seconds) => Ok(Duration::from_secs(seconds)),
-            Err(_) => humantime::parse_duration(text.trim())
-                .map_err(|_| Error::config(format!("{name} is `{text}`; it must be seconds, or a length such as `10m`"))),
+            Err(_) => humantime::parse_duration(text.trim()).map_err(|_| {
+                Error::config(format!("{name} is `{text}`; it must be seconds, or a length such as `10m`"))
+            }),
         };
         self.text(name).map(parse).transpose()
     }
@@ -191,7 +192,8 @@ impl RedisConfig {
     pub fn from_url(url: &SecretString) -> Result<Self> {
         use redis::{ConnectionAddr, IntoConnectionInfo};
 
-        let wrong = || Error::config("the Redis URL cannot be read; it must be like `redis://user:password@host:6379/1`");
+        let wrong =
+            || Error::config("the Redis URL cannot be read; it must be like `redis://user:password@host:6379/1`");
         let info = url.expose_secret().into_connection_info().map_err(|_| wrong())?;
         let (host, port, tls) = match info.addr() {
             ConnectionAddr::Tcp(host, port) => (host.clone(), *port, false),

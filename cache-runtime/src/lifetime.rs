@@ -35,7 +35,8 @@ impl Lifetime {
     /// A value under a function's options.
     pub(crate) fn under(policy: &Policy, ttl: Duration) -> Self {
         let fresh = policy.jitter.map_or(ttl, |share| ttl.mul_f64(1.0 - share.clamp(0.0, 1.0) * random_share()));
-        let windows = [policy.stale_while_revalidate, policy.stale_if_error, policy.soft_timeout.map(|_| Duration::ZERO)];
+        let windows =
+            [policy.stale_while_revalidate, policy.stale_if_error, policy.soft_timeout.map(|_| Duration::ZERO)];
         let stale = windows.into_iter().flatten().max().unwrap_or_default();
         Self { fresh: fresh.min(LONGEST), stale: stale.min(LONGEST) }
     }

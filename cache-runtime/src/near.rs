@@ -56,7 +56,9 @@ impl Near {
         let typical_entry = OVERHEAD + 256;
         let options = OptionsBuilder::new()
             .weight_capacity(max_bytes)
-            .estimated_items_capacity(usize::try_from(max_bytes / typical_entry).unwrap_or(usize::MAX).clamp(16, 1 << 20))
+            .estimated_items_capacity(
+                usize::try_from(max_bytes / typical_entry).unwrap_or(usize::MAX).clamp(16, 1 << 20),
+            )
             .build()
             .ok()?;
         let map = Map::with_options(options, ByBytes, RandomState::default(), sync::DefaultLifecycle::default());

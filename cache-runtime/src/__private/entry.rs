@@ -72,7 +72,11 @@ pub fn invalidate(cache: &Cache, function: &'static Function, mut key: KeyWriter
     Invalidation::new(cache.of(function), Target::Keys(vec![key.key().into()]))
 }
 
-fn rendered(cache: &Cache, render: impl FnOnce(&mut KeyWriter), target: impl FnOnce(Box<str>) -> Target) -> Invalidation {
+fn rendered(
+    cache: &Cache,
+    render: impl FnOnce(&mut KeyWriter),
+    target: impl FnOnce(Box<str>) -> Target,
+) -> Invalidation {
     let mut writer = KeyWriter::new("");
     render(&mut writer);
     match writer.failure() {

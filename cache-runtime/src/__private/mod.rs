@@ -9,8 +9,8 @@ pub use std::{any::type_name, boxed::Box, time::Duration};
 pub use linkme;
 
 pub use entry::{
-    Background, global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near,
-    path, peek, refreshing, stored, write,
+    Background, global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text,
+    near, path, peek, refreshing, stored, write,
 };
 pub use function::{Function, Plan, REGISTRY};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};

@@ -19,7 +19,7 @@ use crate::{
     lifetime::Lifetime,
     policy::IntoTtl,
     stats::Count,
-    store::{Format, Increment, Incremented, Payload},
+    store::{Increment, Incremented, Payload},
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -77,7 +77,10 @@ impl Cache {
     }
 
     /// Stores several values at once.
-    pub fn set_many<'a, K: AsRef<str>, T: Serialize>(&'a self, entries: impl IntoIterator<Item = (K, T)>) -> SetMany<'a> {
+    pub fn set_many<'a, K: AsRef<str>, T: Serialize>(
+        &'a self,
+        entries: impl IntoIterator<Item = (K, T)>,
+    ) -> SetMany<'a> {
         let writes = entries.into_iter().map(|(key, value)| Write::new(self, key.as_ref(), &value)).collect();
         SetMany { writes }
     }
@@ -102,7 +105,11 @@ impl Cache {
         let key = escape_literal(key.as_ref());
         let reading = self.counted(self.inner.store.read(&self.space.namespace, &[&key], &[]).await)?;
         let now = self.inner.clock.now();
-        Ok(reading.found.first().and_then(|found| found.entry.as_ref()).is_some_and(|entry| now < entry.head.fresh_until))
+        Ok(reading
+            .found
+            .first()
+            .and_then(|found| found.entry.as_ref())
+            .is_some_and(|entry| now < entry.head.fresh_until))
     }
 
     /// Gives a stored value a new ttl from now on; `false` when there is none.
@@ -136,7 +143,8 @@ impl Cache {
         let increment = Increment { key: &key, by, fresh: draft.value(self) };
         let sum = self.inner.store.increment(&self.space.namespace, increment).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
-        let refused = |message: &'static str| Err(Error::NotANumber { key: key.as_str().into(), message: message.into() });
+        let refused =
+            |message: &'static str| Err(Error::NotANumber { key: key.as_str().into(), message: message.into() });
         match self.counted(sum)? {
             Incremented::To(sum) => Ok(sum),
             Incremented::NotANumber => refused("what is stored is not a whole number"),

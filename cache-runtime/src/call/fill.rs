@@ -2,11 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use super::{
-    Call,
-    load::View,
-    look_up::NearValue,
-};
+use super::{Call, load::View, look_up::NearValue};
 use crate::{
     __private::Shape,
     cache::Cache,
@@ -91,7 +87,11 @@ impl<S: Shape + 'static> Call<'_, S> {
         };
         if payload.len() > self.cache.inner.settings.max_value_bytes {
             self.count(Count::TooLarge);
-            tracing::debug!(key = self.key(), bytes = payload.len(), "a value is longer than max_value_bytes and is not stored");
+            tracing::debug!(
+                key = self.key(),
+                bytes = payload.len(),
+                "a value is longer than max_value_bytes and is not stored"
+            );
             return None;
         }
         let mut tags = self.tags.clone();

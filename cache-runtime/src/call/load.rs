@@ -160,7 +160,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         let inner = &self.cache.inner;
         let (slots, now) = (self.cache.space.slots(&self.full_key), inner.clock.now());
         let entry = inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, now));
-        let cached = entry.filter(|entry| now < entry.fresh_until).and_then(|entry| Cached::from_near(&self.codec, &entry));
+        let cached =
+            entry.filter(|entry| now < entry.fresh_until).and_then(|entry| Cached::from_near(&self.codec, &entry));
         cached.map_or(Asked::Nothing(View { seen: None, stamp: Stamp::NONE, fence }), Asked::Answer)
     }
 
@@ -296,7 +297,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// Whether this process alone can tell that nothing was invalidated since the load began.
-    fn is_proven_current(&self, view: Option<&View>) -> bool {
+    pub(super) fn is_proven_current(&self, view: Option<&View>) -> bool {
         let alone = !self.codec.is_stored() || !self.cache.inner.store.is_shared();
         alone && view.is_some_and(|view| view.fence.holds(&self.cache, &self.full_key, &self.tags))
     }

@@ -87,7 +87,11 @@ pub(crate) async fn look_up<T>(
 
 fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis, fence: Fence) -> Looked<T> {
     let Some(entry) = found.entry else {
-        return if found.unreadable { Looked::Unreadable("its envelope is damaged".to_owned()) } else { Looked::Missing };
+        return if found.unreadable {
+            Looked::Unreadable("its envelope is damaged".to_owned())
+        } else {
+            Looked::Missing
+        };
     };
     let head = &entry.head;
     if now >= head.dead_at || cache.inner.pending.blocks(&cache.space, key, &head.tags) {
@@ -101,11 +105,7 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
         },
     };
     keep_near(cache, key, &entry, value.as_ref(), codec, fence);
-    if now < head.fresh_until {
-        Looked::Fresh(value)
-    } else {
-        Looked::Stale { value, fresh_until: head.fresh_until }
-    }
+    if now < head.fresh_until { Looked::Fresh(value) } else { Looked::Stale { value, fresh_until: head.fresh_until } }
 }
 
 fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>, codec: &Codec<T>, fence: Fence) {

@@ -7,6 +7,8 @@
 mod fill;
 mod load;
 mod look_up;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

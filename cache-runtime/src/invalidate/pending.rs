@@ -7,10 +7,7 @@ use std::sync::{
 };
 
 use super::Target;
-use crate::{
-    cache::Space,
-    store::local::glob,
-};
+use crate::{cache::Space, store::glob};
 
 /// How many are kept one by one. Past that the whole namespace becomes the target: what cannot
 /// be remembered singly is invalidated wholesale.
@@ -82,7 +79,7 @@ impl Item {
         match &self.target {
             Target::Keys(keys) => keys.iter().any(|pending| &**pending == key),
             Target::Tags(pending) => pending.iter().any(|tag| tags.contains(tag)),
-            Target::Pattern(pattern) => glob::matches(pattern, key),
+            Target::Pattern(pattern) => glob::matches(pattern.as_bytes(), key.as_bytes()),
             Target::Namespace => true,
         }
     }

@@ -8,5 +8,5 @@ mod canonical;
 mod write;
 
 pub use arg::CacheKey;
-pub use write::{Fields, KeyWriter};
-pub(crate) use write::{escape_literal, escape_pattern};
+pub use write::KeyWriter;
+pub(crate) use write::escape_literal;

@@ -163,16 +163,20 @@ impl KeyWriter {
         self.failure.as_deref()
     }
 
-    /// Replaces the variable part of an over-long key by its hash. Call it once, at the end.
-    pub(crate) fn finish(&mut self) {
-        if self.text.len() - self.start <= LONGEST_PLAIN_KEY {
-            return;
+    /// Ends the key: replaces the variable part of an over-long one by its hash, and appends a
+    /// version that is not 0.
+    pub(crate) fn finish(&mut self, version: u32) {
+        if self.text.len() - self.start > LONGEST_PLAIN_KEY
+            && let Some(variable) = self.variable
+        {
+            let digest = hex(Sha256::digest(&self.text.as_str().as_bytes()[variable..]).as_slice());
+            self.text.truncate(variable);
+            self.text.push("#");
+            self.text.push(&digest);
         }
-        let Some(variable) = self.variable else { return };
-        let digest = hex(Sha256::digest(&self.text.as_str().as_bytes()[variable..]).as_slice());
-        self.text.truncate(variable);
-        self.text.push("#");
-        self.text.push(&digest);
+        if version != 0 {
+            self.text.push(&format!("!v{version}"));
+        }
     }
 
     /// Namespace, separator and key.
@@ -256,9 +260,4 @@ const fn is_mark(byte: u8) -> bool {
 /// Literal text or a key by hand: as it is but for braces, which Redis Cluster reads.
 pub(crate) fn escape_literal(text: &str) -> String {
     text.replace('{', "%7B").replace('}', "%7D")
-}
-
-/// A pattern by hand: like literal text, its wildcards kept.
-pub(crate) fn escape_pattern(pattern: &str) -> String {
-    escape_literal(pattern)
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, ServerInfo, Store, StoreFuture, Token,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, ServerInfo, Store, StoreFuture,
+    Token,
 };
 use crate::{clock::Millis, error::Error};
 

@@ -20,6 +20,9 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use crate::{clock::Millis, error::Result};
 
 pub(crate) mod broken;
+#[cfg(test)]
+pub(crate) mod conformance;
+pub(crate) mod glob;
 pub(crate) mod local;
 pub(crate) mod redis;
 
@@ -128,6 +131,11 @@ impl Payload {
             end: range.end,
         })
     }
+
+    /// The same bytes without the rest of a larger reply, which would live as long.
+    fn into_compact(self) -> Self {
+        if self.len() == self.bytes.len() { self } else { Self::new(&*self) }
+    }
 }
 
 impl std::ops::Deref for Payload {
@@ -182,6 +190,8 @@ pub struct Found {
     /// The token at the head of whatever is stored, valid or not: a lease is granted only while
     /// this has not changed.
     pub seen: Option<Token>,
+    /// Something is stored that is no entry.
+    pub unreadable: bool,
 }
 
 /// The answer to a read.
@@ -247,7 +257,8 @@ pub struct Fill<'a> {
     pub token: Token,
     /// What was read before the load began.
     pub stamp: Stamp,
-    /// The value; without one the lease is only released.
+    /// The value; without one the lease is only released. A release knows no tags, so any tag
+    /// of the namespace that was invalidated since makes it [`Filled::Overtaken`].
     pub value: Option<Value>,
 }
 
@@ -274,7 +285,8 @@ pub enum Incremented {
     Overflow,
 }
 
-/// Adds to a whole number in one atomic step.
+/// Adds to a whole number in one atomic step. It is a write by hand: a lease on the key is taken
+/// away, since the fill under it would undo the sum.
 #[derive(Debug, Clone)]
 pub struct Increment<'a> {
     /// The key, without its namespace.
@@ -357,8 +369,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Makes every entry with one of these tags invalid.
     fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()>;
 
-    /// Removes the leases and values whose key matches: `*` any text, `?` one character,
-    /// `[…]` one of a set, `\` takes the next character as it is. As many round trips as it
+    /// Removes the leases and values whose key matches: `*` any text, `?` one byte, `[…]` one of
+    /// a set, `[^…]` none of it, `\` takes the next byte as it is. As many round trips as it
     /// takes. Returns how many values were removed.
     fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64>;
 

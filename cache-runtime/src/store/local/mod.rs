@@ -1,0 +1,382 @@
+//! The embedded backend: encoded values in this process, on mini-moka.
+//!
+//! Independent [shards](shards) hold entries and leases; [stamps] are beside them. Every
+//! operation completes at once, so that no lock is held across an await. Locks are taken in the
+//! order shard, stamps; and never a second shard's.
+//!
+//! Budgets: entries by bytes, which is what `max_bytes` bounds; leases and stamps by number.
+
+use std::{
+    fmt,
+    hash::BuildHasher,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use foldhash::fast::RandomState;
+
+use self::{
+    key::KeyRef,
+    leases::Held,
+    shards::Shard,
+    stamps::{Limits, Space, Stamps},
+};
+use super::{
+    Entry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Namespace, Payload, Reading,
+    ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+};
+use crate::clock::{Clock, Millis, millis};
+
+mod key;
+mod leases;
+mod shards;
+mod stamps;
+#[cfg(test)]
+mod tests;
+
+const MOST_SHARDS: u64 = 16;
+
+/// A smaller budget has fewer shards, since a value must fit into one.
+const SMALLEST_SHARD: u64 = 4 << 20;
+
+/// Leases at a time, over all shards.
+const MOST_LEASES: usize = 1 << 16;
+
+/// Entries that one call of `maintain` looks at, about: a few milliseconds.
+const SWEEP_STEP: u64 = 1 << 16;
+
+/// Tokens need only be different from each other within this process.
+fn fresh_token() -> Token {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    Token(u128::from(LAST.fetch_add(1, Ordering::Relaxed)) + 1)
+}
+
+/// Entries in this process.
+pub(crate) struct LocalStore {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    stamps: Stamps,
+    clock: Clock,
+    /// The shard at which the next sweep begins.
+    next_sweep: AtomicUsize,
+}
+
+impl LocalStore {
+    /// Room for `max_bytes` of entries: keys, tags, payloads and about 300 bytes each.
+    pub(crate) fn new(max_bytes: u64, clock: Clock) -> Self {
+        Self::with_limits(max_bytes, clock, MOST_LEASES, Limits::default())
+    }
+
+    fn with_limits(max_bytes: u64, clock: Clock, most_leases: usize, limits: Limits) -> Self {
+        let shards = (max_bytes / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
+        let leases = (most_leases / shards as usize).max(1);
+        Self {
+            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, leases)).collect(),
+            hasher: RandomState::default(),
+            stamps: Stamps::new(limits),
+            clock,
+            next_sweep: AtomicUsize::new(0),
+        }
+    }
+
+    /// Settles the bookkeeping and removes what is dead or invalid. To be called about once a
+    /// second; without it, writes do the same from time to time. A large store is swept in
+    /// several calls.
+    fn sweep_step(&self) {
+        let mut examined = 0;
+        for _ in 0..self.shards.len() {
+            let at = self.next_sweep.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            examined += self.shards[at].entry_count();
+            self.sweep(&self.shards[at]);
+            if examined >= SWEEP_STEP {
+                break;
+            }
+        }
+    }
+
+    fn sweep(&self, shard: &Shard) {
+        shard.sweep_begins();
+        let now = self.clock.now();
+        let useless = shard.keys_where(|key, head| !self.is_live(&key.space, head, now));
+        for key in &useless {
+            // Looked at again under the lock: it may have been replaced.
+            let mut writing = shard.lock();
+            let entry = writing.get(key.as_ref());
+            if entry.is_some_and(|entry| !self.is_live(&key.space, &entry.head, now)) {
+                writing.remove(key.as_ref());
+            }
+        }
+        let mut writing = shard.lock();
+        writing.leases.sweep(now);
+        writing.settle();
+    }
+
+    fn is_live(&self, space: &Namespace, head: &Head, now: Millis) -> bool {
+        head.dead_at > now && self.stamps.admit_entry(space, head)
+    }
+
+    fn key<'a>(&self, space: &'a Namespace, key: &'a str) -> KeyRef<'a> {
+        KeyRef { hash: self.hasher.hash_one((space, key)), space, key }
+    }
+
+    fn shard(&self, key: KeyRef<'_>) -> &Shard {
+        // The high half, so that the tables inside a shard use other bits first.
+        &self.shards[(key.hash >> 32) as usize % self.shards.len()]
+    }
+
+    fn read_now(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Reading {
+        let now = self.clock.now();
+        let mut found: Vec<Found> = keys.iter().map(|key| self.find(self.key(space, key))).collect();
+        // The stamps are read after the entries: an invalidation between the two is seen.
+        let stamp = self.stamps.with(space, now, |space| {
+            for found in &mut found {
+                found.entry.take_if(|entry| !is_valid(&entry.head, space, now));
+            }
+            space.stamp(tags)
+        });
+        Reading { found, stamp }
+    }
+
+    fn find(&self, key: KeyRef<'_>) -> Found {
+        let entry = self.shard(key).get(key);
+        Found { seen: entry.as_ref().map(|entry| entry.head.token), entry, unreadable: false }
+    }
+
+    fn lease_now(&self, space: &Namespace, request: LeaseRequest<'_>) -> Lease {
+        let key = self.key(space, request.key);
+        let now = self.clock.now();
+        let mut writing = self.shard(key).lock();
+        if !request.force {
+            if writing.get(key).map(|entry| entry.head.token) != request.seen {
+                return Lease::Changed;
+            }
+            // Nobody waits for a load that is doomed.
+            if writing.leases.get(key, now).is_some_and(|held| held.may_come_to_something(&request.stamp)) {
+                return Lease::Held;
+            }
+        }
+        let token = fresh_token();
+        let held = Held { token, stamp: request.stamp, until: now.saturating_add(millis(request.ttl)) };
+        writing.leases.insert(key, held, now);
+        Lease::Granted(token)
+    }
+
+    fn renew_now(&self, space: &Namespace, key: &str, token: Token, ttl: Duration) -> bool {
+        let key = self.key(space, key);
+        let now = self.clock.now();
+        let mut writing = self.shard(key).lock();
+        let own = writing.leases.get_own(key, token, now);
+        own.map(|held| held.until = now.saturating_add(millis(ttl))).is_some()
+    }
+
+    fn fill_now(&self, space: &Namespace, fill: Fill<'_>) -> Filled {
+        let Fill { key, token, stamp, value } = fill;
+        let key = self.key(space, key);
+        let shard = self.shard(key);
+        let now = self.clock.now();
+        let mut writing = shard.lock();
+        if writing.leases.get_own(key, token, now).is_none() {
+            return Filled::Rejected;
+        }
+        writing.leases.remove(key);
+        let current = self.stamps.with(space, now, |space| still_holds(space, &stamp, value.as_ref()));
+        match value {
+            Some(value) if current => writing.insert(key, entry(value, token, &stamp, now)),
+            // It would be invalid from the start; what it was to replace goes as well.
+            Some(_) => writing.remove(key),
+            None => {}
+        }
+        drop(writing);
+        self.sweep_if_due(shard);
+        if current { Filled::Current } else { Filled::Overtaken }
+    }
+
+    fn sweep_if_due(&self, shard: &Shard) {
+        if shard.sweep_is_due() {
+            self.sweep(shard);
+        }
+    }
+
+    fn increment_now(&self, space: &Namespace, increment: Increment<'_>) -> Incremented {
+        let Increment { key, by, fresh } = increment;
+        let key = self.key(space, key);
+        let shard = self.shard(key);
+        let now = self.clock.now();
+        let mut writing = shard.lock();
+        let stored = writing.get(key);
+        let (stored, stamp) = self
+            .stamps
+            .with(space, now, |space| (stored.filter(|entry| is_valid(&entry.head, space, now)), space.stamp(&[])));
+        let (sum, next) = match stored {
+            None => (by, entry(fresh, fresh_token(), &stamp, now)),
+            Some(stored) => match add(&stored, by) {
+                Ok(sum) => (sum, recounted(&stored, sum)),
+                Err(refusal) => return refusal,
+            },
+        };
+        writing.leases.remove(key);
+        writing.insert(key, next);
+        drop(writing);
+        self.sweep_if_due(shard);
+        Incremented::To(sum)
+    }
+
+    fn expire_now(&self, space: &Namespace, key: &str, fresh_until: Millis, dead_at: Millis, keep: Duration) -> bool {
+        let key = self.key(space, key);
+        let now = self.clock.now();
+        let mut writing = self.shard(key).lock();
+        let Some(stored) = writing.get(key).filter(|entry| self.is_live(space, &entry.head, now)) else { return false };
+        let dead_at = dead_at.min(now.saturating_add(millis(keep)));
+        let head = Head { fresh_until, dead_at, ..stored.head.clone() };
+        writing.insert(key, Entry { head, payload: stored.payload.clone() });
+        true
+    }
+
+    fn invalidate_key_now(&self, space: &Namespace, key: &str) -> bool {
+        let key = self.key(space, key);
+        let mut writing = self.shard(key).lock();
+        writing.leases.remove(key);
+        let stored = writing.get(key);
+        writing.remove(key);
+        stored.is_some_and(|entry| self.is_live(space, &entry.head, self.clock.now()))
+    }
+
+    fn invalidate_pattern_now(&self, space: &Namespace, pattern: &str) -> u64 {
+        let matches = |key: &str| glob::matches(pattern.as_bytes(), key.as_bytes());
+        let now = self.clock.now();
+        let mut removed = 0;
+        for shard in &self.shards {
+            // Leases and values under one lock: no fill slips in between.
+            let mut writing = shard.lock();
+            writing.leases.remove_matching(space, matches);
+            writing.remove_matching(space, matches, |head| removed += u64::from(self.is_live(space, head, now)));
+        }
+        removed
+    }
+}
+
+fn is_valid(head: &Head, space: &Space, now: Millis) -> bool {
+    head.dead_at > now && space.admits_entry(head)
+}
+
+/// Whether nothing that a load depended on was invalidated since it began.
+fn still_holds(space: &Space, stamp: &Stamp, value: Option<&Value>) -> bool {
+    match value {
+        Some(value) => space.admits(stamp.incarnation, stamp.born, &value.tags),
+        // A release knows no tags: any that was invalidated may have been its own.
+        None => space.incarnation == stamp.incarnation && space.counter == stamp.born,
+    }
+}
+
+fn entry(value: Value, token: Token, stamp: &Stamp, now: Millis) -> Entry {
+    let Value { fresh_until, dead_at, keep, tags, shape, format, payload } = value;
+    let dead_at = dead_at.min(now.saturating_add(millis(keep)));
+    let Stamp { incarnation, born, .. } = *stamp;
+    let head = Head { token, incarnation, born, fresh_until, dead_at, tags, shape, format };
+    Entry { head, payload: payload.into_compact() }
+}
+
+/// The sum, or why there is none.
+fn add(stored: &Entry, by: i64) -> Result<i64, Incremented> {
+    let number = match stored.head.format {
+        Format::Json => std::str::from_utf8(&stored.payload).ok().and_then(|text| text.parse::<i64>().ok()),
+        Format::Absent => None,
+    };
+    number.ok_or(Incremented::NotANumber)?.checked_add(by).ok_or(Incremented::Overflow)
+}
+
+fn recounted(stored: &Entry, sum: i64) -> Entry {
+    let head = Head { token: fresh_token(), ..stored.head.clone() };
+    Entry { head, payload: Payload::new(sum.to_string().into_bytes()) }
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalStore").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Store for LocalStore {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn needs_maintenance(&self) -> bool {
+        true
+    }
+
+    fn maintain(&self) {
+        self.sweep_step();
+    }
+
+    fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {
+        Box::pin(async move { Ok(self.read_now(space, keys, tags)) })
+    }
+
+    fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
+        Box::pin(async move { Ok(self.lease_now(space, request)) })
+    }
+
+    fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.renew_now(space, key, token, ttl)) })
+    }
+
+    fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
+        Box::pin(async move { Ok(self.fill_now(space, fill)) })
+    }
+
+    fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
+        Box::pin(async move { Ok(fills.into_iter().map(|fill| self.fill_now(space, fill)).collect()) })
+    }
+
+    fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {
+        Box::pin(async move { Ok(self.increment_now(space, increment)) })
+    }
+
+    fn expire<'a>(
+        &'a self,
+        space: &'a Namespace,
+        key: &'a str,
+        fresh_until: Millis,
+        dead_at: Millis,
+        keep: Duration,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.expire_now(space, key, fresh_until, dead_at, keep)) })
+    }
+
+    fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
+        Box::pin(async move { Ok(keys.iter().map(|key| u64::from(self.invalidate_key_now(space, key))).sum()) })
+    }
+
+    fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.stamps.invalidate_tags(space, tags, self.clock.now());
+            Ok(())
+        })
+    }
+
+    fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64> {
+        Box::pin(async move { Ok(self.invalidate_pattern_now(space, pattern)) })
+    }
+
+    fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.stamps.clear(space, self.clock.now());
+            Ok(())
+        })
+    }
+
+    fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn entries(&self) -> Option<u64> {
+        let now = self.clock.now();
+        let live = |shard: &Shard| shard.count_where(|key, head| self.is_live(&key.space, head, now));
+        Some(self.shards.iter().map(live).sum())
+    }
+}
