@@ -1,1 +1,66 @@
+//! The attribute and derive macros of `cache-runtime`, which re-exports them.
+//!
+//! `args` and `function` read what was written, `plan` judges it and reports every mistake at
+//! once, `expand` emits; for a faulty attribute `fallback` leaves the function in place. The
+//! attributes of writers and the derive go the same way in `writer` and `derive_key`.
 
+mod args;
+mod background;
+mod derive_key;
+mod duration;
+mod errors;
+mod expand;
+mod fallback;
+mod function;
+mod generics;
+mod plan;
+mod policy;
+mod scope;
+mod suggest;
+mod template;
+mod writer;
+
+use proc_macro::TokenStream;
+
+/// Caches what an async function returns.
+#[proc_macro_attribute]
+pub fn cached(attr: TokenStream, item: TokenStream) -> TokenStream {
+    cached_item(attr.into(), item.into()).into()
+}
+
+fn cached_item(attr: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+    let planned = syn::parse2(item.clone()).and_then(|function| {
+        let mut errors = errors::Errors::default();
+        let args = args::Args::parse(attr, &mut errors);
+        plan::Plan::judge(args, function, None, errors)
+    });
+    match planned {
+        Ok(plan) => {
+            let expand::Expansion { function, siblings } = expand::expand(&plan);
+            quote::quote!(#function #siblings)
+        }
+        Err(error) => fallback::with_item(&error, &item),
+    }
+}
+
+/// Invalidates after a write.
+#[proc_macro_attribute]
+pub fn invalidates(attr: TokenStream, item: TokenStream) -> TokenStream {
+    or_item(writer::invalidates(attr.into(), item.clone().into()), item)
+}
+
+/// Makes what a writer returns the cached value.
+#[proc_macro_attribute]
+pub fn refreshes(attr: TokenStream, item: TokenStream) -> TokenStream {
+    or_item(writer::refreshes(attr.into(), item.clone().into()), item)
+}
+
+/// Makes a type usable as a placeholder in key templates.
+#[proc_macro_derive(CacheKey, attributes(cache_key))]
+pub fn derive_cache_key(item: TokenStream) -> TokenStream {
+    derive_key::derive(item.into()).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+fn or_item(expanded: syn::Result<proc_macro2::TokenStream>, item: TokenStream) -> TokenStream {
+    expanded.unwrap_or_else(|error| fallback::with_item(&error, &item.into())).into()
+}

@@ -23,6 +23,8 @@ mod task;
 #[doc(hidden)]
 pub mod __private;
 
+pub use cache_macros::{CacheKey, cached, invalidates, refreshes};
+
 pub use cache::{Add, Builder, Cache, GetOrLoad, Set, SetMany};
 pub use clock::{Clock, Millis};
 pub use codec::{Shared, Stored};

@@ -1,0 +1,354 @@
+//! The arguments of the attributes, as written: `name`, `name = value`, `name(list)`.
+
+use std::fmt::Display;
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::{
+    Expr, ExprLit, Lit, LitStr, Path, Token,
+    ext::IdentExt,
+    parse::{End, ParseStream, Parser},
+    punctuated::Punctuated,
+};
+
+use crate::{errors::Errors, suggest::nearest};
+
+/// One argument and the place of its name, so that a conflict can point at the right word.
+pub(crate) struct Given<T> {
+    pub(crate) name: Ident,
+    pub(crate) value: T,
+}
+
+/// The arguments of `#[cached]`.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) ttl: Option<Given<Expr>>,
+    pub(crate) key: Option<Given<LitStr>>,
+    pub(crate) skip: Option<Given<Vec<Ident>>>,
+    pub(crate) namespace: Option<Given<LitStr>>,
+    pub(crate) tags: Option<Given<Vec<LitStr>>>,
+    pub(crate) tags_with: Option<Given<Expr>>,
+    pub(crate) cache: Option<Given<Expr>>,
+    pub(crate) negative_ttl: Option<Given<Expr>>,
+    pub(crate) when: Option<Given<Expr>>,
+    pub(crate) unless: Option<Given<Expr>>,
+    pub(crate) stale_while_revalidate: Option<Given<Expr>>,
+    pub(crate) stale_if_error: Option<Given<Expr>>,
+    pub(crate) refresh_ahead: Option<Given<Expr>>,
+    pub(crate) jitter: Option<Given<Expr>>,
+    pub(crate) version: Option<Given<Expr>>,
+    pub(crate) near: Option<Given<bool>>,
+    pub(crate) each: Option<Given<Ident>>,
+    pub(crate) detached: Option<Given<bool>>,
+    pub(crate) soft_timeout: Option<Given<Expr>>,
+    pub(crate) ttl_with: Option<Given<Expr>>,
+    pub(crate) sliding: Option<Given<bool>>,
+    pub(crate) companions: Option<Given<Vec<Ident>>>,
+    pub(crate) invalidate: Option<Given<Ident>>,
+    pub(crate) krate: Option<Given<Path>>,
+}
+
+const NAMES: [&str; 24] = [
+    "ttl",
+    "key",
+    "skip",
+    "namespace",
+    "tags",
+    "tags_with",
+    "cache",
+    "negative_ttl",
+    "when",
+    "unless",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "refresh_ahead",
+    "jitter",
+    "version",
+    "near",
+    "each",
+    "detached",
+    "soft_timeout",
+    "ttl_with",
+    "sliding",
+    "companions",
+    "invalidate",
+    "crate",
+];
+
+impl Args {
+    /// Reads the arguments of `#[cached(…)]`, reporting every mistake.
+    pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut args = Self::default();
+        for raw in raw_args(tokens, errors) {
+            args.take(raw, errors);
+        }
+        args
+    }
+
+    fn take(&mut self, raw: Raw, errors: &mut Errors) {
+        let e = errors;
+        match raw.name.to_string().as_str() {
+            "ttl" => set(&mut self.ttl, raw, Raw::expr, e),
+            "key" => set(&mut self.key, raw, Raw::string, e),
+            "skip" => set(&mut self.skip, raw, Raw::names, e),
+            "namespace" => set(&mut self.namespace, raw, Raw::string, e),
+            "tags" => set(&mut self.tags, raw, Raw::strings, e),
+            "tags_with" => set(&mut self.tags_with, raw, Raw::expr, e),
+            "cache" => set(&mut self.cache, raw, Raw::expr, e),
+            "negative_ttl" => set(&mut self.negative_ttl, raw, Raw::expr, e),
+            "when" => set(&mut self.when, raw, Raw::expr, e),
+            "unless" => set(&mut self.unless, raw, Raw::expr, e),
+            "stale_while_revalidate" => set(&mut self.stale_while_revalidate, raw, Raw::expr, e),
+            "stale_if_error" => set(&mut self.stale_if_error, raw, Raw::expr, e),
+            "refresh_ahead" => set(&mut self.refresh_ahead, raw, Raw::expr, e),
+            "jitter" => set(&mut self.jitter, raw, Raw::expr, e),
+            "version" => set(&mut self.version, raw, Raw::expr, e),
+            "near" => set(&mut self.near, raw, Raw::flag, e),
+            "each" => set(&mut self.each, raw, Raw::ident, e),
+            "detached" => set(&mut self.detached, raw, Raw::flag, e),
+            "soft_timeout" => set(&mut self.soft_timeout, raw, Raw::expr, e),
+            "ttl_with" => set(&mut self.ttl_with, raw, Raw::expr, e),
+            "sliding" => set(&mut self.sliding, raw, Raw::flag, e),
+            "companions" => set(&mut self.companions, raw, Raw::names, e),
+            "invalidate" => set(&mut self.invalidate, raw, Raw::ident, e),
+            "crate" => set(&mut self.krate, raw, Raw::path, e),
+            _ => unknown(&raw.name, &NAMES, e),
+        }
+    }
+}
+
+/// Reports an argument that does not exist, with the one that was meant.
+pub(crate) fn unknown(name: &Ident, names: &[&str], errors: &mut Errors) {
+    let word = name.to_string();
+    let message = nearest(&word, names.iter().copied()).map_or_else(
+        || format!("there is no argument `{word}`; the arguments are {}", names.join(", ")),
+        |meant| format!("there is no argument `{word}`; did you mean `{meant}`?"),
+    );
+    errors.at(name, message);
+}
+
+/// Keeps an argument, unless it was given before.
+pub(crate) fn set<T>(
+    slot: &mut Option<Given<T>>,
+    raw: Raw,
+    read: impl FnOnce(&Raw) -> syn::Result<T>,
+    errors: &mut Errors,
+) {
+    if slot.is_some() {
+        return errors.at(&raw.name, format!("`{}` is given twice; keep one", raw.name));
+    }
+    if let Some(value) = errors.keep(read(&raw)) {
+        *slot = Some(Given { name: raw.name, value });
+    }
+}
+
+/// An argument before its name is looked at.
+pub(crate) struct Raw {
+    pub(crate) name: Ident,
+    value: Value,
+}
+
+enum Value {
+    Flag,
+    Expr(Expr),
+    List(TokenStream),
+}
+
+impl Raw {
+    fn error<T>(&self, message: impl Display) -> syn::Result<T> {
+        let error = match &self.value {
+            Value::Flag => syn::Error::new(self.name.span(), message),
+            Value::Expr(value) => syn::Error::new_spanned(value, message),
+            Value::List(list) if list.is_empty() => syn::Error::new(self.name.span(), message),
+            Value::List(list) => syn::Error::new_spanned(list, message),
+        };
+        Err(error)
+    }
+
+    pub(crate) fn expr(&self) -> syn::Result<Expr> {
+        let name = &self.name;
+        match &self.value {
+            Value::Expr(value) => Ok(value.clone()),
+            _ => self.error(format!("`{name}` needs a value: `{name} = …`")),
+        }
+    }
+
+    pub(crate) fn string(&self) -> syn::Result<LitStr> {
+        let name = &self.name;
+        match &self.value {
+            Value::Expr(value) => string(value).map_or_else(
+                || {
+                    self.error(format!(
+                        "`{name}` is a string literal, since it is checked when the code is compiled: `{name} = \"…\"`"
+                    ))
+                },
+                Ok,
+            ),
+            _ => self.error(format!("`{name}` needs a string: `{name} = \"…\"`")),
+        }
+    }
+
+    fn strings(&self) -> syn::Result<Vec<LitStr>> {
+        let name = &self.name;
+        let several = match &self.value {
+            Value::Expr(Expr::Array(array)) => array.elems.iter().map(string).collect(),
+            Value::Expr(one) => string(one).map(|one| vec![one]),
+            Value::List(list) => {
+                let elements = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(list.clone())?;
+                elements.iter().map(string).collect()
+            }
+            Value::Flag => None,
+        };
+        several
+            .map_or_else(|| self.error(format!("`{name}` is a list of string literals: `{name} = [\"…\", \"…\"]`")), Ok)
+    }
+
+    fn names(&self) -> syn::Result<Vec<Ident>> {
+        let name = &self.name;
+        let Value::List(list) = &self.value else {
+            return self.error(format!("`{name}` takes names in parentheses: `{name}(…, …)`"));
+        };
+        let names = Punctuated::<Ident, Token![,]>::parse_terminated_with;
+        let parser = |input: ParseStream<'_>| names(input, Ident::parse_any);
+        Ok(parser.parse2(list.clone())?.into_iter().collect())
+    }
+
+    pub(crate) fn flag(&self) -> syn::Result<bool> {
+        let name = &self.name;
+        match &self.value {
+            Value::Flag => Ok(true),
+            Value::Expr(Expr::Lit(ExprLit { lit: Lit::Bool(given), .. })) => Ok(given.value),
+            _ => self.error(format!("`{name}` stands alone: it takes no value")),
+        }
+    }
+
+    fn ident(&self) -> syn::Result<Ident> {
+        let name = &self.name;
+        match &self.value {
+            Value::Expr(Expr::Path(path)) if path.path.get_ident().is_some() => path.path.require_ident().cloned(),
+            _ => self.error(format!("`{name}` is one name: `{name} = some_name`")),
+        }
+    }
+
+    pub(crate) fn path(&self) -> syn::Result<Path> {
+        match &self.value {
+            Value::Expr(Expr::Path(path)) => Ok(path.path.clone()),
+            _ => self.error("`crate` is the path under which `cache_runtime` is known: `crate = ::my_cache`"),
+        }
+    }
+}
+
+/// A string literal, also from a `macro_rules!` variable.
+pub(crate) fn string(value: &Expr) -> Option<LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), attrs }) if attrs.is_empty() => Some(text.clone()),
+        Expr::Group(group) => string(&group.expr),
+        Expr::Paren(paren) => string(&paren.expr),
+        _ => None,
+    }
+}
+
+/// Reads arguments one by one; one that is malformed is reported and the next is read.
+pub(crate) fn raw_args(tokens: TokenStream, errors: &mut Errors) -> Vec<Raw> {
+    let parser = |input: ParseStream<'_>| {
+        let mut raws = Vec::new();
+        while !input.is_empty() {
+            match raw_arg(input).and_then(|raw| end_of_arg(input).map(|()| raw)) {
+                Ok(raw) => raws.push(raw),
+                Err(error) => {
+                    errors.push(error);
+                    skip_to_next(input);
+                }
+            }
+        }
+        Ok(raws)
+    };
+    parser.parse2(tokens).unwrap_or_default()
+}
+
+fn raw_arg(input: ParseStream<'_>) -> syn::Result<Raw> {
+    if !input.peek(Ident::peek_any) {
+        return Err(input.error("expected the name of an argument, as in `ttl = 3600, key = \"user:<id>\"`"));
+    }
+    let name = input.call(Ident::parse_any)?;
+    let value = if input.peek(Token![=]) {
+        let equals: Token![=] = input.parse()?;
+        if input.is_empty() || input.peek(Token![,]) {
+            return Err(syn::Error::new(equals.span, format!("`{name}` needs a value after `=`")));
+        }
+        Value::Expr(input.parse()?)
+    } else if input.peek(syn::token::Paren) {
+        let list;
+        syn::parenthesized!(list in input);
+        Value::List(list.parse()?)
+    } else {
+        Value::Flag
+    };
+    Ok(Raw { name, value })
+}
+
+fn end_of_arg(input: ParseStream<'_>) -> syn::Result<()> {
+    if input.is_empty() {
+        return Ok(());
+    }
+    if !input.peek(Token![,]) {
+        return Err(input.error("expected `,` before the next argument"));
+    }
+    input.parse::<Token![,]>().map(drop)
+}
+
+/// Goes on behind the next comma that a new argument follows.
+fn skip_to_next(input: ParseStream<'_>) {
+    while !input.is_empty() {
+        let Ok(token) = input.parse::<TokenTree>() else { return };
+        let comma = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ',');
+        let ends_name =
+            input.peek2(Token![=]) || input.peek2(syn::token::Paren) || input.peek2(Token![,]) || input.peek2(End);
+        let named = input.peek(Ident::peek_any) && ends_name;
+        if comma && named {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    fn errors_of(tokens: TokenStream) -> Vec<String> {
+        let mut errors = Errors::default();
+        Args::parse(tokens, &mut errors);
+        errors.finish().err().into_iter().flatten().map(|error| error.to_string()).collect()
+    }
+
+    #[test]
+    fn all_arguments_are_read() {
+        let mut errors = Errors::default();
+        let tokens = quote! {
+            ttl = 3600, key = "user:<id>", skip(a, b), namespace = "n", tags = ["t:<id>"], tags_with = |v| [v.a, v.b],
+            cache = self.cache, negative_ttl = "1m", when = id > 0, unless = |v: &HashMap<A, B>| v.is_empty(),
+            stale_while_revalidate = 60, stale_if_error = 60, refresh_ahead = 0.8, jitter = 0.1, version = 2, near,
+            each = ids, detached, soft_timeout = "50ms", ttl_with = |v| v.ttl, sliding, companions(refresh, peek, key),
+            invalidate = forget, crate = ::other,
+        };
+        let args = Args::parse(tokens, &mut errors);
+        assert!(errors.finish().is_ok());
+        assert_eq!(args.skip.map(|skip| skip.value.len()), Some(2));
+        assert!(args.krate.is_some() && args.sliding.is_some() && args.each.is_some());
+    }
+
+    #[test]
+    fn every_mistake_is_reported() {
+        let errors = errors_of(quote!(tll = 5, key = 7, near = 3, ttl = 1, ttl = 2, skip = a, 42, version));
+        assert_eq!(errors.len(), 7, "{errors:#?}");
+        assert_eq!(errors[1], "there is no argument `tll`; did you mean `ttl`?");
+        assert_eq!(errors[4], "`ttl` is given twice; keep one");
+    }
+
+    #[test]
+    fn a_malformed_value_does_not_hide_the_next_mistake() {
+        let errors = errors_of(quote!(ttl = , key = 7, when = a b, tagz = []));
+        assert_eq!(errors.len(), 4, "{errors:#?}");
+    }
+}

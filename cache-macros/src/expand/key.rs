@@ -1,0 +1,101 @@
+//! The code that writes a key.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote_spanned;
+
+use super::{registry, site};
+use crate::{
+    args::Given,
+    plan::{Home, Key, Plan},
+    scope::{Slot, argument, located, reference},
+};
+
+/// Binds `__function`, `__cache` and the written `__key`, in the body of the function `within`.
+pub(super) fn open(plan: &Plan, within: &Ident) -> TokenStream {
+    let krate = &plan.krate;
+    let function = registry::reference(plan, within);
+    let cache = cache(plan.args.cache.as_ref(), krate);
+    let writes = match &plan.key {
+        Key::Template(template) => write_slots(&template.slots, &site!(__key)),
+        Key::Arguments { types, values } => {
+            let path = write_path(plan, within);
+            let arguments = write_arguments(plan, types, values);
+            site!(#path #arguments)
+        }
+    };
+    site! {
+        let __function = #function;
+        #cache
+        let mut __key = #krate::__private::key(__cache, __function);
+        #writes
+    }
+}
+
+/// Binds `__cache`.
+pub(crate) fn cache(given: Option<&Given<syn::Expr>>, krate: &TokenStream) -> TokenStream {
+    match given {
+        Some(given) => {
+            let expr = &given.value;
+            site! {
+                let __chosen = &(#expr);
+                let __cache = #krate::__private::handle(__chosen);
+            }
+        }
+        None => site!(let __cache = #krate::__private::global();),
+    }
+}
+
+/// Writes the parts of a template into the writer `key`.
+pub(crate) fn write_slots(slots: &[Slot], key: &TokenStream) -> TokenStream {
+    let writes = slots.iter().map(|slot| match slot {
+        Slot::Text(text) => site!(#key.literal(#text);),
+        Slot::Arg(value) => {
+            let (reference, at) = (&value.reference, located(value.span));
+            quote_spanned!(at=> #key.arg(#reference);)
+        }
+        Slot::Hash(value) => {
+            let (reference, at) = (&value.reference, located(value.span));
+            quote_spanned!(at=> #key.hash(#reference);)
+        }
+        Slot::Type(name) => site!(#key.type_name::<#name>();),
+    });
+    site!(#(#writes)*)
+}
+
+/// Writes who the function is, instances of a generic `impl` told apart.
+fn write_path(plan: &Plan, within: &Ident) -> TokenStream {
+    let krate = &plan.krate;
+    match plan.home {
+        Home::Impl | Home::TraitImpl(_) => site! {
+            #krate::__private::path(&mut __key, __function);
+            #krate::__private::instance::<Self>(&mut __key);
+        },
+        // The name of a closure holds the type arguments of what surrounds it, and needs no `Self`.
+        Home::Unknown => {
+            let marker = format!("::{within}");
+            site!(#krate::__private::path_within(&mut __key, __function, || (), #marker);)
+        }
+    }
+}
+
+fn write_arguments(plan: &Plan, types: &[Ident], values: &[Ident]) -> TokenStream {
+    let types = types.iter().map(|name| {
+        let write = if plan.function.is_const_param(name) {
+            site!(__key.arg(&#name);)
+        } else {
+            site!(__key.type_name::<#name>();)
+        };
+        site!(#write __key.literal(":");)
+    });
+    let fields = values.iter().filter_map(|name| {
+        let word = name.to_string();
+        let (param, name) = argument(&plan.function, &word)?;
+        let reference = reference(param, name);
+        let at = located(crate::scope::first_span(&param.declared.ty));
+        Some(quote_spanned!(at=> .field(#word, #reference)))
+    });
+    site! {
+        #(#types)*
+        __key.fields() #(#fields)* .finish();
+    }
+}
