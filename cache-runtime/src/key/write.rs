@@ -82,6 +82,13 @@ impl KeyWriter {
         Self { text, start: prefix.len(), variable: None, failure: None }
     }
 
+    /// The same key once more.
+    pub(crate) fn copy(&self) -> Self {
+        let mut text = Buffer::Inline { bytes: [0; INLINE], len: 0 };
+        text.push(self.text.as_str());
+        Self { text, start: self.start, variable: self.variable, failure: self.failure.clone() }
+    }
+
     /// Literal text of a template. Braces are percent-encoded, since Redis Cluster reads them.
     pub fn literal(&mut self, text: &str) {
         if text.bytes().any(|byte| matches!(byte, b'{' | b'}')) {
