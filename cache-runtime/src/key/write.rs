@@ -29,6 +29,7 @@ pub struct KeyWriter {
     failure: Option<Box<str>>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "the large one is the point: most keys need no heap")]
 enum Buffer {
     Inline { bytes: [u8; INLINE], len: usize },
     Heap(String),
