@@ -7,7 +7,6 @@
 use std::{
     collections::HashSet,
     fmt,
-    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -19,7 +18,7 @@ use bb8_redis::{
     bb8::{self, ErrorSink, ManageConnection, RunError},
     redis::{
         self, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-        aio::{ConnectionLike, MultiplexedConnection},
+        aio::MultiplexedConnection,
         io::tcp::{TcpSettings, socket2::TcpKeepalive},
     },
 };
@@ -177,8 +176,8 @@ impl Dialer {
     pub(super) async fn probe(&self) -> Result<()> {
         let mut link = self.dial().await?;
         let ping = redis::cmd("PING");
-        match tokio::time::timeout(self.limit, link.connection.req_packed_command(&ping)).await {
-            Ok(answer) => answer.map(drop).map_err(|error| fault::of_client(error, self.limit)),
+        match tokio::time::timeout(self.limit, ping.exec_async(&mut link.connection)).await {
+            Ok(answer) => answer.map_err(|error| fault::of_client(error, self.limit)),
             Err(_) => Err(fault::timeout(self.limit)),
         }
     }
@@ -308,16 +307,14 @@ impl Pool {
 }
 
 /// The next reported failure.
-fn first(failure: &mut watch::Receiver<Option<Error>>) -> impl Future<Output = Error> + '_ {
-    async {
-        loop {
-            if failure.changed().await.is_err() {
-                // The pool is going away; its own answer comes.
-                std::future::pending::<()>().await;
-            }
-            if let Some(error) = failure.borrow_and_update().clone() {
-                return error;
-            }
+async fn first(failure: &mut watch::Receiver<Option<Error>>) -> Error {
+    loop {
+        if failure.changed().await.is_err() {
+            // The pool is going away; its own answer comes.
+            std::future::pending::<()>().await;
+        }
+        if let Some(error) = failure.borrow_and_update().clone() {
+            return error;
         }
     }
 }
