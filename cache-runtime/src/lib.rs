@@ -2,6 +2,7 @@
 
 mod cache;
 mod call;
+mod claims;
 mod clock;
 mod codec;
 mod config;

@@ -13,8 +13,8 @@ pub use linkme;
 pub use serde::Serialize;
 
 pub use entry::{
-    Background, global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text,
-    near, path, peek, refreshing, stored, write,
+    global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
+    peek, refreshing, stored, write,
 };
 pub use function::{Function, Plan, REGISTRY};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
@@ -24,7 +24,7 @@ pub use target::{Caches, Target, refresh, target};
 
 pub use crate::{
     cache::Cache,
-    call::{Call, Enter, enter, skip},
+    call::{Background, Call, Enter, Refresh, enter, skip},
     codec::{Codec, Shared, Stored},
     invalidate::Invalidation,
     key::KeyWriter,

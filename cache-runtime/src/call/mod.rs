@@ -1,18 +1,28 @@
 //! The path of a call: what an annotated function does before, around and after its body.
 //!
 //! `enter` answers from this process without waiting (this file). What it cannot answer becomes
-//! a [`Call`], whose [`load`](Call::load) asks the store (`look_up`), joins or leads the key's
-//! load (`load`) and stores the outcome (`fill`).
+//! a [`Call`], whose [`load`](Call::load) asks the store (`ask`, `look_up`), joins or leads the
+//! key's load (`load`, `lead`) and stores the outcome (`fill`). `stale` holds what happens past
+//! the ttl.
 
+mod ask;
 mod fill;
+mod lead;
 mod load;
 mod look_up;
+mod replace;
+mod stale;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 pub(crate) use look_up::{Looked, look_up};
+use stale::StartBackground;
+pub use stale::{Background, Refresh};
 
 use crate::{
     __private::{Function, Shape, Shaped},
@@ -32,8 +42,8 @@ use crate::{
 pub enum Enter<'c, S: Shape> {
     /// The answer.
     Hit(S::Return),
-    /// An answer past its ttl; the call refreshes it in the background.
-    Stale(S::Return, Call<'c, S>),
+    /// An answer, and a refresh that is due.
+    Stale(S::Return, Refresh<S>),
     /// No answer yet.
     Miss(Call<'c, S>),
 }
@@ -51,6 +61,8 @@ pub struct Call<'c, S: Shape> {
     ttl: Option<Duration>,
     tags: Vec<Box<str>>,
     by_value: ByValue<'c, S::Value>,
+    /// In a mutex only to be `Sync` whatever it owns; it is never locked.
+    background: Mutex<Option<StartBackground<'c, S::Return>>>,
 }
 
 /// Options that look at the loaded value.
@@ -87,13 +99,35 @@ pub(crate) fn begin<'c, S: Shape>(
     }
     key.finish(function.map_or(0, |function| function.plan().policy.version));
     let scope = scope::current();
-    if scope == Scope::Normal
-        && let Some(value) = near_hit::<S>(&codec, cache, function, &key)
-    {
-        cache.inner.counters.add(function, Count::Hit);
-        return Enter::Hit(value);
+    let make_call = || Call::new(shape, codec, function, cache, key.full(), scope);
+    if scope != Scope::Normal {
+        return Enter::Miss(make_call());
     }
-    Enter::Miss(Call::new(shape, codec, function, cache, key.full(), scope))
+    match near_hit::<S>(&codec, cache, function, &key) {
+        Some(NearHit::Fresh(value)) => {
+            cache.inner.counters.add(function, Count::Hit);
+            Enter::Hit(value)
+        }
+        Some(NearHit::Stale(value)) => {
+            cache.inner.counters.add(function, Count::Hit);
+            cache.inner.counters.add(function, Count::Stale);
+            match cache.inner.claims.claim(key.full(), cache.inner.clock.now()) {
+                Some(claim) => Enter::Stale(
+                    value,
+                    Refresh::new(Call::new(shape, codec, function, cache, key.full(), scope), claim),
+                ),
+                None => Enter::Hit(value),
+            }
+        }
+        None => Enter::Miss(make_call()),
+    }
+}
+
+/// What the decoded values of this process answer.
+enum NearHit<R> {
+    Fresh(R),
+    /// Past its ttl, within `stale_while_revalidate`.
+    Stale(R),
 }
 
 /// A call that is not to use the cache at all: its `when` says so.
@@ -112,7 +146,7 @@ fn near_hit<S: Shape>(
     cache: &Cache,
     function: Option<&'static Function>,
     key: &KeyWriter,
-) -> Option<S::Return> {
+) -> Option<NearHit<S::Return>> {
     let inner = &*cache.inner;
     if codec.is_stored() && !inner.near_before_store {
         return None;
@@ -125,10 +159,12 @@ fn near_hit<S: Shape>(
     }
     let now = inner.clock.now();
     let entry = inner.near.as_ref()?.get(key.full(), &space.slots(key.full()), &inner.epochs, now)?;
-    if now >= entry.fresh_until {
-        return None;
+    let value = || Cached::<S>::from_near(codec, &entry).map(Cached::into_return);
+    if now < entry.fresh_until {
+        return value().map(NearHit::Fresh);
     }
-    Cached::<S>::from_near(codec, &entry).map(Cached::into_return)
+    let window = function.and_then(|function| function.plan().policy.stale_while_revalidate);
+    if stale::is_open(entry.fresh_until, window, now) { value().map(NearHit::Stale) } else { None }
 }
 
 /// What a cache can answer: a value, or a cached `None`.
@@ -188,7 +224,18 @@ impl<'c, S: Shape> Call<'c, S> {
     ) -> Self {
         let cache = function.map_or_else(|| cache.clone(), |function| cache.of(function));
         let by_value = ByValue { ttl: None, tags: None, unless: None };
-        Self { cache, function, shape, codec, full_key: full_key.into(), scope, ttl: None, tags: Vec::new(), by_value }
+        Self {
+            cache,
+            function,
+            shape,
+            codec,
+            full_key: full_key.into(),
+            scope,
+            ttl: None,
+            tags: Vec::new(),
+            by_value,
+            background: Mutex::new(None),
+        }
     }
 
     /// How long the value lives, from the arguments.
@@ -250,6 +297,10 @@ impl<'c, S: Shape> Call<'c, S> {
     pub(crate) fn with_tags(mut self, tags: Vec<Box<str>>) -> Self {
         self.tags = tags;
         self
+    }
+
+    fn take_background(&mut self) -> Option<StartBackground<'c, S::Return>> {
+        self.background.get_mut().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn policy(&self) -> &Policy {
