@@ -297,3 +297,22 @@ fn a_store_outlives_the_runtime_that_it_was_made_in() {
         });
     }
 }
+
+#[tokio::test]
+async fn a_server_that_refuses_writes_fails_invalidations_and_says_so() {
+    let setup = Setup::new().await;
+    setup.on.put("key", "1", &["t"]).await;
+    let _ = setup.server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    let (store, space) = (&setup.on.store, &setup.on.space);
+    for result in [
+        store.invalidate_keys(space, &["key"]).await.map(drop),
+        store.invalidate_tags(space, &conformance::tags(&["t"])).await,
+        store.invalidate_pattern(space, "k*").await.map(drop),
+        store.clear(space).await,
+    ] {
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("READONLY"), "{error}");
+    }
+    let _ = setup.server.cli(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(setup.on.invalidate(&["key"]).await, 1);
+}
