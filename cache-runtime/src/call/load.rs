@@ -32,7 +32,16 @@ pub(super) enum Place<S: Shape> {
 
 impl<S: Shape + 'static> Call<'_, S> {
     /// Answers the call: from the store, by joining a load, or by running `body`.
-    pub async fn load<F>(mut self, body: F) -> S::Return
+    pub async fn load<F>(self, body: F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        // Pinned once and lent from here on: else each of the steps below would hold a body of its
+        // own, and the future would be many times as large.
+        self.begin_load(std::pin::pin!(body)).await
+    }
+
+    async fn begin_load<F>(mut self, body: F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
