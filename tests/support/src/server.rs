@@ -1,0 +1,251 @@
+//! A real `redis-server` for one test or for several.
+
+use std::{
+    collections::hash_map::RandomState,
+    fmt,
+    hash::{BuildHasher, Hasher},
+    io,
+    net::TcpListener,
+    process::{Child, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{
+    client::{Client, Reply},
+    spawn,
+};
+
+/// The database that the cache uses unless told otherwise.
+const DB: u32 = 1;
+
+/// A start takes a few milliseconds; this is for a machine that is busy.
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a server is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    args: Vec<String>,
+    persistent: bool,
+}
+
+impl Settings {
+    /// No extra arguments, nothing kept on disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more argument, as on the command line: `.arg("--maxmemory").arg("3mb")`.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Whether `SAVE` may write a snapshot that a restart loads again. Default no.
+    #[must_use]
+    pub fn persistent(mut self) -> Self {
+        self.persistent = true;
+        self
+    }
+
+    /// Starts the server; panics when it cannot.
+    #[must_use]
+    pub fn start(self) -> RedisServer {
+        RedisServer::with(self)
+    }
+}
+
+/// A running server with a password of its own, on a free port. Dropping it ends it.
+pub struct RedisServer {
+    child: Mutex<Option<Child>>,
+    settings: Settings,
+    dir: TempDir,
+    port: u16,
+    password: String,
+}
+
+impl RedisServer {
+    /// Starts a server; panics when `redis-server` is missing or does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with(Settings::new())
+    }
+
+    /// Starts a server with settings of your own.
+    #[must_use]
+    pub fn with(settings: Settings) -> Self {
+        let dir = tempfile::Builder::new().prefix("cache-redis-").tempdir().expect("a temporary directory");
+        let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, password: random_password() };
+        // Another process may take the port between our look and the server's bind.
+        for _ in 0..20 {
+            server.port = free_port();
+            if server.launch().is_ok() {
+                return server;
+            }
+        }
+        panic!("redis-server did not start on any of 20 free ports; is it installed?");
+    }
+
+    /// `127.0.0.1`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        "127.0.0.1"
+    }
+
+    /// The port, the same after a restart.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The password of the default user.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Host, port, password and database 1, which is the cache's default.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://:{}@{}:{}/{DB}", self.password, self.host(), self.port)
+    }
+
+    /// Runs one command on database 1 and gives the text that `redis-cli` prints. An error that
+    /// the server answers is part of that text.
+    #[must_use]
+    pub fn cli(&self, args: &[&str]) -> String {
+        self.command(args).to_string()
+    }
+
+    /// Runs one command on database 1.
+    #[must_use]
+    pub fn command<A: AsRef<[u8]>>(&self, args: &[A]) -> Reply {
+        self.client().command(args).expect("the server answers")
+    }
+
+    /// A connection to database 1.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(self.port, &self.password, DB).expect("the server accepts connections")
+    }
+
+    /// Commands that the server has processed, this question included.
+    #[must_use]
+    pub fn commands_processed(&self) -> u64 {
+        let info = self.cli(&["INFO", "stats"]);
+        let count = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        count.and_then(|count| count.trim().parse().ok()).expect("INFO counts commands")
+    }
+
+    /// Ends the server at once (`SIGKILL`); what it held is lost.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Freezes the server (`SIGSTOP`): connections stay open and nothing answers.
+    pub fn stop_process(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn continue_process(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends the server if it runs and starts it again on the same port; panics when it cannot.
+    pub fn restart(&self) {
+        self.kill();
+        let until = Instant::now() + START_WITHIN;
+        while let Err(error) = self.launch() {
+            assert!(Instant::now() < until, "redis-server did not start again: {error}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn launch(&self) -> io::Result<()> {
+        let mut command = spawn::mortal("redis-server");
+        command
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--requirepass", &self.password])
+            .arg("--dir")
+            .arg(self.dir.path())
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(&self.settings.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if !self.settings.persistent {
+            let _ = std::fs::remove_file(self.dir.path().join("dump.rdb"));
+        }
+        *self.child() = Some(spawn::spawn(command)?);
+        self.wait_until_ready().inspect_err(|_| self.kill())
+    }
+
+    /// Only a server with our password answers our `PING`, so it is not somebody else's.
+    fn wait_until_ready(&self) -> io::Result<()> {
+        let until = Instant::now() + START_WITHIN;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if self.answers() {
+                return Ok(());
+            }
+            if self.has_exited() {
+                return Err(io::Error::other("redis-server ended while it started"));
+            }
+            if Instant::now() > until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let client = Client::connect_within(self.port, &self.password, DB, Duration::from_secs(1));
+        client.and_then(|mut client| client.command(&["PING"])).is_ok_and(|reply| reply == Reply::Status("PONG".into()))
+    }
+
+    fn has_exited(&self) -> bool {
+        self.child().as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = self.child().as_ref() {
+            kill_process(Pid::from_child(child), signal).expect("the server's process takes signals");
+        }
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl fmt::Debug for RedisServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisServer").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Not secret, only different from that of any other test's server.
+fn random_password() -> String {
+    format!("pw-{:016x}", RandomState::new().build_hasher().finish())
+}
