@@ -100,7 +100,7 @@ pub(crate) fn own_argument(param: &Param, index: usize, private: &TokenStream) -
         Type::Reference(reference) if !is_static(reference.lifetime.as_ref()) => {
             let (referred, mutable) = (&reference.elem, &reference.mutability);
             Owned {
-                declared: quote_spanned!(at=> #mutable #name: <#referred as #private::ToOwned>::Owned),
+                declared: quote_spanned!(at=> #mutable #name: <#referred as #private::OwnBorrowed>::Owned),
                 own: quote_spanned!(at=> #private::own_borrowed::<#referred>(&*#given)),
                 give: match mutable {
                     Some(_) => quote_spanned!(at=> &mut #name),

@@ -4,8 +4,8 @@
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
-    Attribute, FnArg, GenericArgument, GenericParam, Pat, PatType, PathArguments, Receiver, ReceiverKind, ReturnType,
-    Signature, Token, Type, TypeParamBound, Visibility,
+    Attribute, FnArg, GenericArgument, GenericParam, Pat, PatType, PathArguments, Receiver, ReturnType, Signature,
+    Token, Type, TypeParamBound, Visibility,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
 };
@@ -127,11 +127,6 @@ impl Function {
     pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
         self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
     }
-}
-
-/// Whether a receiver holds `Self` by value, so that the call consumes it.
-pub(crate) fn by_value(receiver: &Receiver) -> bool {
-    !matches!(receiver.kind, ReceiverKind::Reference(..))
 }
 
 /// Whether an identifier stands anywhere in `tokens`.

@@ -1,10 +1,12 @@
 //! The attribute and derive macros of `cache-runtime`, which re-exports them.
 //!
 //! `args` and `function` read what was written, `plan` judges it and reports every mistake at
-//! once, `expand` emits; for a faulty attribute `fallback` leaves the function in place.
+//! once, `expand` emits; for a faulty attribute `fallback` leaves the function in place. The
+//! attributes of writers and the derive go the same way in `writer` and `derive_key`.
 
 mod args;
 mod background;
+mod derive_key;
 mod duration;
 mod errors;
 mod expand;
@@ -16,6 +18,7 @@ mod policy;
 mod scope;
 mod suggest;
 mod template;
+mod writer;
 
 use proc_macro::TokenStream;
 
@@ -38,4 +41,26 @@ fn cached_item(attr: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -
         }
         Err(error) => fallback::with_item(&error, &item),
     }
+}
+
+/// Invalidates after a write.
+#[proc_macro_attribute]
+pub fn invalidates(attr: TokenStream, item: TokenStream) -> TokenStream {
+    or_item(writer::invalidates(attr.into(), item.clone().into()), item)
+}
+
+/// Makes what a writer returns the cached value.
+#[proc_macro_attribute]
+pub fn refreshes(attr: TokenStream, item: TokenStream) -> TokenStream {
+    or_item(writer::refreshes(attr.into(), item.clone().into()), item)
+}
+
+/// Makes a type usable as a placeholder in key templates.
+#[proc_macro_derive(CacheKey, attributes(cache_key))]
+pub fn derive_cache_key(item: TokenStream) -> TokenStream {
+    derive_key::derive(item.into()).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+fn or_item(expanded: syn::Result<proc_macro2::TokenStream>, item: TokenStream) -> TokenStream {
+    expanded.unwrap_or_else(|error| fallback::with_item(&error, &item.into())).into()
 }

@@ -263,6 +263,19 @@ fn check_output(output: &Type, errors: &mut Errors) {
     }
 }
 
+/// A return type that has no name cannot be told apart into its outcomes.
+pub(crate) fn check_output_is_named(output: &Type, errors: &mut Errors) {
+    if mentions(output.to_token_stream(), "impl") {
+        errors.at(
+            output,
+            format!(
+                "`{}` has no name by which its outcomes are known: name the type that is returned",
+                spelled(output)
+            ),
+        );
+    }
+}
+
 /// What `&T` would be if it were owned.
 pub(crate) fn owned_form(referred: &Type) -> String {
     match bare(referred) {

@@ -126,6 +126,9 @@ pub struct RedisConfig {
     pub connections: u32,
     /// The longest that one operation may take, connecting included. Default 100 ms.
     pub operation_timeout: Duration,
+    /// Whether a restart of the server makes what it still holds invalid, since a snapshot may be
+    /// older than an invalidation that was acknowledged. Default yes; the price is a cold start.
+    pub restart_guard: bool,
 }
 
 impl Default for RedisConfig {
@@ -139,6 +142,7 @@ impl Default for RedisConfig {
             tls: false,
             connections: 4,
             operation_timeout: Duration::from_millis(100),
+            restart_guard: true,
         }
     }
 }
@@ -154,6 +158,7 @@ impl fmt::Debug for RedisConfig {
             .field("tls", &self.tls)
             .field("connections", &self.connections)
             .field("operation_timeout", &self.operation_timeout)
+            .field("restart_guard", &self.restart_guard)
             .finish()
     }
 }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod call;
+mod claims;
 mod clock;
 mod codec;
 mod config;
@@ -21,6 +22,8 @@ mod task;
 
 #[doc(hidden)]
 pub mod __private;
+
+pub use cache_macros::{CacheKey, cached, invalidates, refreshes};
 
 pub use cache::{Add, Builder, Cache, GetOrLoad, Set, SetMany};
 pub use clock::{Clock, Millis};

@@ -1,6 +1,8 @@
-//! Switches for everything that a task does: load anew, or leave the cache alone.
+//! What holds for everything that a task does: switches, and the grant of a background refresh.
 
 use std::{
+    any::Any,
+    cell::Cell,
     future::Future,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -18,6 +20,8 @@ pub(crate) enum Scope {
 
 tokio::task_local! {
     static SCOPE: Scope;
+    /// For the first call of this key in the task: it leads the key's load already.
+    static GRANT: Cell<Option<(Box<str>, Box<dyn Any + Send>)>>;
 }
 
 /// How many scopes are open in the process. While none is, a hit does not look at its task.
@@ -38,9 +42,14 @@ impl Drop for Open {
     }
 }
 
-/// The scope of the present task. A task that opened one sees it: it made the count itself.
+/// Whether no task has opened a scope. A task that opened one counted it itself, so it sees it.
+pub(crate) fn none_is_open() -> bool {
+    OPEN.load(Ordering::Relaxed) == 0
+}
+
+/// The scope of the present task.
 pub(crate) fn current() -> Scope {
-    if OPEN.load(Ordering::Relaxed) == 0 {
+    if none_is_open() {
         return Scope::Normal;
     }
     SCOPE.try_with(|scope| *scope).unwrap_or(Scope::Normal)
@@ -50,4 +59,28 @@ pub(crate) fn current() -> Scope {
 pub(crate) async fn within<F: Future>(scope: Scope, work: F) -> F::Output {
     let _open = Open::new();
     SCOPE.scope(scope, work).await
+}
+
+/// Runs a future whose first call of `full_key` takes `grant`.
+pub(crate) async fn granted<F: Future>(full_key: Box<str>, grant: impl Any + Send, work: F) -> F::Output {
+    let _open = Open::new();
+    GRANT.scope(Cell::new(Some((full_key, Box::new(grant)))), work).await
+}
+
+/// The grant for this key, once.
+pub(crate) fn take_grant<G: Any>(full_key: &str) -> Option<Box<G>> {
+    if none_is_open() {
+        return None;
+    }
+    GRANT
+        .try_with(|cell| {
+            let (key, grant) = cell.take()?;
+            if &*key == full_key {
+                return grant.downcast::<G>().ok();
+            }
+            cell.set(Some((key, grant)));
+            None
+        })
+        .ok()
+        .flatten()
 }

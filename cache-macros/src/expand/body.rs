@@ -74,7 +74,7 @@ fn lookup(plan: &Plan) -> TokenStream {
         || enter.clone(),
         |given| {
             let when = &given.value;
-            site!(if #when { #enter } else { #krate::__private::skip(__shape, #kept, __function) })
+            site!(if #when { #enter } else { #krate::__private::skip(__shape, #kept, __function, __cache) })
         },
     );
     let stale = if plan.background {

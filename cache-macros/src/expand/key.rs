@@ -85,7 +85,7 @@ fn write_arguments(plan: &Plan, types: &[Ident], values: &[Ident]) -> TokenStrea
         } else {
             site!(__key.type_name::<#name>();)
         };
-        site!(__key.literal("<"); #write __key.literal(">");)
+        site!(#write __key.literal(":");)
     });
     let fields = values.iter().filter_map(|name| {
         let word = name.to_string();
@@ -96,7 +96,6 @@ fn write_arguments(plan: &Plan, types: &[Ident], values: &[Ident]) -> TokenStrea
     });
     site! {
         #(#types)*
-        __key.literal(":");
         __key.fields() #(#fields)* .finish();
     }
 }

@@ -12,8 +12,8 @@ use proc_macro2::TokenStream;
 
 use crate::plan::Plan;
 
-pub(crate) use body::{shape, whole_body};
-pub(crate) use key::write_slots;
+pub(crate) use body::{run, shape, whole_body};
+pub(crate) use key::{cache, write_slots};
 
 /// Quotes with the macro's own hygiene.
 macro_rules! site {

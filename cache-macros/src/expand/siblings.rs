@@ -1,9 +1,9 @@
 //! What stands beside an annotated function: `invalidate_*`, the companions that were asked for,
 //! and the hidden functions that other generated code calls.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
-use syn::{FnArg, Generics, Pat, PatIdent};
+use syn::{FnArg, Generics, Pat};
 
 use super::{body, key, registry, site};
 use crate::{
@@ -83,7 +83,7 @@ fn key_text(plan: &Plan) -> TokenStream {
         doc: &doc,
         asyncness: None,
         output: site!(#krate::__private::String),
-        value: site!(#krate::__private::key_text(__key)),
+        value: site!(#krate::__private::key_text(__key, __function)),
     }
     .emit(plan, &named("key", plan))
 }
@@ -151,10 +151,28 @@ fn key_generics(plan: &Plan, params: &[FnArg], output: &TokenStream) -> Generics
 /// A parameter without `mut`, which only the body needs.
 fn plain(param: &Param) -> FnArg {
     let mut declared = param.declared.clone();
-    if let Pat::Ident(PatIdent { mutability, .. }) = &mut *declared.pat {
-        *mutability = None;
-    }
+    *declared.pat = Pat::Verbatim(without_mut(declared.pat.to_token_stream()));
     FnArg::Typed(declared)
+}
+
+fn without_mut(pattern: TokenStream) -> TokenStream {
+    let mut referred = false;
+    let kept = pattern.into_iter().filter_map(|token| {
+        let after_and = std::mem::take(&mut referred);
+        match token {
+            TokenTree::Ident(word) if word == "mut" && !after_and => None,
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), without_mut(group.stream()));
+                inner.set_span(group.span());
+                Some(inner.into())
+            }
+            other => {
+                referred = matches!(&other, TokenTree::Punct(punct) if punct.as_char() == '&');
+                Some(other)
+            }
+        }
+    });
+    kept.collect()
 }
 
 /// In a trait's `impl` block there is no visibility to copy.

@@ -1,6 +1,6 @@
 //! The functions that generated code calls.
 
-use std::{borrow::Borrow, future::Future, pin::Pin};
+use std::{borrow::Borrow, future::Future};
 
 use super::{Codec, Function, Shape, Shaped, Shared, Split, Stored};
 use crate::{
@@ -10,9 +10,6 @@ use crate::{
     key::KeyWriter,
     scope::{self, Scope},
 };
-
-/// A refresh that runs beside its caller.
-pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The cache of a function that names none.
 #[must_use]
@@ -127,20 +124,23 @@ pub async fn write<S: Shape, const N: usize>(
     }
 }
 
-/// What is cached under a key, without loading it.
-pub async fn peek<S: Shape>(
+/// What a function would return from the cache, without loading it.
+pub fn peek<S: Shape>(
     _: Shaped<S>,
     codec: Codec<S::Value>,
     function: &'static Function,
     cache: &Cache,
     mut key: KeyWriter,
-) -> Option<S::Value> {
+) -> impl Future<Output = Option<S::Return>> + use<S> {
     key.finish(function.plan().policy.version);
-    let cache = cache.of(function);
-    let looks = crate::call::look_up(&cache, &[key.key()], &[], &codec, Some(function)).await.ok()?;
-    match looks.looked.into_iter().next()? {
-        crate::call::Looked::Fresh(value) => value,
-        _ => None,
+    let (cache, key) = (cache.of(function), Box::<str>::from(key.key()));
+    async move {
+        let looks = crate::call::look_up(&cache, &[&*key], &[], &codec, Some(function)).await.ok()?;
+        match looks.looked.into_iter().next()? {
+            crate::call::Looked::Fresh(Some(value)) => Some(S::value(value)),
+            crate::call::Looked::Fresh(None) => S::ABSENT.map(S::absent),
+            _ => None,
+        }
     }
 }
 

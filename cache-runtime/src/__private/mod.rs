@@ -2,22 +2,29 @@
 
 mod entry;
 mod function;
+mod own;
+mod place;
 mod shape;
+mod target;
 
-pub use std::{any::type_name, boxed::Box, time::Duration};
+pub use std::{any::type_name, boxed::Box, string::String, time::Duration};
 
 pub use linkme;
+pub use serde::Serialize;
 
 pub use entry::{
-    Background, global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text,
-    near, path, peek, refreshing, stored, write,
+    global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
+    peek, refreshing, stored, write,
 };
 pub use function::{Function, Plan, REGISTRY};
+pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
+pub use place::{Optional, instance, optional, parent, path_within};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};
+pub use target::{Caches, Target, refresh, target};
 
 pub use crate::{
     cache::Cache,
-    call::{Call, Enter, enter, skip},
+    call::{Background, Call, Enter, Refresh, enter, skip},
     codec::{Codec, Shared, Stored},
     invalidate::Invalidation,
     key::KeyWriter,

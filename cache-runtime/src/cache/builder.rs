@@ -215,6 +215,7 @@ impl Builder {
             flights: Arc::new(Flights::new()),
             epochs: Arc::new(Epochs::new()),
             pending: Pending::default(),
+            claims: Arc::default(),
             counters: Counters::new(),
             clock,
             settings,

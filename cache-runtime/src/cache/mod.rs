@@ -18,6 +18,7 @@ pub use by_hand::{Add, GetOrLoad, Set, SetMany};
 
 use crate::{
     __private::Function,
+    claims::Claims,
     clock::Clock,
     config::Settings,
     epoch::{Epochs, Slot},
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights>,
     pub(crate) epochs: Arc<Epochs>,
     pub(crate) pending: Pending,
+    pub(crate) claims: Arc<Claims>,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,

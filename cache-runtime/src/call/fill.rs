@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use super::{Call, load::View, look_up::NearValue};
+use super::{Call, ask::View, look_up::NearValue};
 use crate::{
     __private::Shape,
     cache::Cache,

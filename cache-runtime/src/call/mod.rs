@@ -1,18 +1,27 @@
 //! The path of a call: what an annotated function does before, around and after its body.
 //!
 //! `enter` answers from this process without waiting (this file). What it cannot answer becomes
-//! a [`Call`], whose [`load`](Call::load) asks the store (`look_up`), joins or leads the key's
-//! load (`load`) and stores the outcome (`fill`).
+//! a [`Call`], whose [`load`](Call::load) asks the store (`ask`, `look_up`), joins or leads the
+//! key's load (`load`, `lead`) and stores the outcome (`fill`). `stale` holds what happens past
+//! the ttl.
 
+mod ask;
 mod fill;
+mod lead;
 mod load;
 mod look_up;
+mod stale;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 pub(crate) use look_up::{Looked, look_up};
+use stale::StartBackground;
+pub use stale::{Background, Refresh};
 
 use crate::{
     __private::{Function, Shape, Shaped},
@@ -32,8 +41,8 @@ use crate::{
 pub enum Enter<'c, S: Shape> {
     /// The answer.
     Hit(S::Return),
-    /// An answer past its ttl; the call refreshes it in the background.
-    Stale(S::Return, Call<'c, S>),
+    /// An answer, and a refresh that is due.
+    Stale(S::Return, Refresh<S>),
     /// No answer yet.
     Miss(Call<'c, S>),
 }
@@ -51,6 +60,8 @@ pub struct Call<'c, S: Shape> {
     ttl: Option<Duration>,
     tags: Vec<Box<str>>,
     by_value: ByValue<'c, S::Value>,
+    /// In a mutex only to be `Sync` whatever it owns; it is never locked.
+    background: Mutex<Option<StartBackground<'c, S::Return>>>,
 }
 
 /// Options that look at the loaded value.
@@ -188,7 +199,18 @@ impl<'c, S: Shape> Call<'c, S> {
     ) -> Self {
         let cache = function.map_or_else(|| cache.clone(), |function| cache.of(function));
         let by_value = ByValue { ttl: None, tags: None, unless: None };
-        Self { cache, function, shape, codec, full_key: full_key.into(), scope, ttl: None, tags: Vec::new(), by_value }
+        Self {
+            cache,
+            function,
+            shape,
+            codec,
+            full_key: full_key.into(),
+            scope,
+            ttl: None,
+            tags: Vec::new(),
+            by_value,
+            background: Mutex::new(None),
+        }
     }
 
     /// How long the value lives, from the arguments.
@@ -250,6 +272,10 @@ impl<'c, S: Shape> Call<'c, S> {
     pub(crate) fn with_tags(mut self, tags: Vec<Box<str>>) -> Self {
         self.tags = tags;
         self
+    }
+
+    fn take_background(&mut self) -> Option<StartBackground<'c, S::Return>> {
+        self.background.get_mut().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn policy(&self) -> &Policy {

@@ -5,6 +5,8 @@
 
 mod arg;
 mod canonical;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use arg::CacheKey;

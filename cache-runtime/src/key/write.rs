@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use super::{CacheKey, canonical};
 
 /// The longest key, in bytes without its namespace, that is stored as it was written. A longer
-/// one keeps its literal prefix; the variable part becomes `#` and its SHA-256 in hex.
+/// one keeps its literal prefix; the variable part becomes `#` and its SHA-256 in hex, with one
+/// more `#` for each that the template has there itself.
 pub(crate) const LONGEST_PLAIN_KEY: usize = 200;
 
 /// Room for a namespace and a key of ordinary length; a longer one moves to the heap.
@@ -166,17 +167,24 @@ impl KeyWriter {
     /// Ends the key: replaces the variable part of an over-long one by its hash, and appends a
     /// version that is not 0.
     pub(crate) fn finish(&mut self, version: u32) {
-        if self.text.len() - self.start > LONGEST_PLAIN_KEY
-            && let Some(variable) = self.variable
-        {
-            let digest = hex(Sha256::digest(&self.text.as_str().as_bytes()[variable..]).as_slice());
-            self.text.truncate(variable);
-            self.text.push("#");
-            self.text.push(&digest);
+        if self.text.len() - self.start > LONGEST_PLAIN_KEY {
+            self.hash_variable_part();
         }
         if version != 0 {
             self.text.push(&format!("!v{version}"));
         }
+    }
+
+    fn hash_variable_part(&mut self) {
+        let Some(variable) = self.variable else { return };
+        let text = &self.text.as_str()[variable..];
+        let digest = hex(Sha256::digest(text).as_slice());
+        // Values hold no `#`. With one more than the template has, no short key looks like this:
+        // else `<a>#<b>` could be given an empty `a` and another key's digest as `b`.
+        let marks = "#".repeat(1 + text.matches('#').count());
+        self.text.truncate(variable);
+        self.text.push(&marks);
+        self.text.push(&digest);
     }
 
     /// Namespace, separator and key.

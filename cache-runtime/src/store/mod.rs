@@ -190,7 +190,8 @@ pub struct Found {
     /// The token at the head of whatever is stored, valid or not: a lease is granted only while
     /// this has not changed.
     pub seen: Option<Token>,
-    /// Something is stored that is no entry.
+    /// Something is stored that cannot be read as an entry. It is a miss, to be counted; `seen`
+    /// is then made of its first bytes, so that a lease and a fill can replace it.
     pub unreadable: bool,
 }
 

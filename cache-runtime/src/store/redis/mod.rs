@@ -1,13 +1,186 @@
-//! Redis.
-pub(crate) struct RedisStore;
+//! The Redis backend.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `pool` | makes, shares, watches and replaces connections (bb8) |
+//! | `session` | one operation: a link, a deadline, commands in order |
+//! | `names`, `envelope` | what keys are called, and what is stored under them |
+//! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
+//! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
+//! | `fault` | the client's errors in our words |
+//!
+//! # Round trips
+//!
+//! A read, a lease, a fill and an invalidation are one each; one more when a stamp was missing,
+//! when an entry has tags that the caller does not know, when the server does not know a script,
+//! and at the first use of a namespace on a new connection.
+//!
+//! # What a timed-out command may do
+//!
+//! It may still be applied later. So nothing is a plain `SET`: a late fill finds its lease gone.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    clock::{Clock, Millis, millis},
+    config::RedisConfig,
+    error::{Error, Result},
+};
+
+use super::{
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, ServerInfo, Store, StoreFuture,
+    Token,
+};
+
+mod answer;
+mod envelope;
+mod fault;
+mod info;
+mod names;
+mod number;
+mod pool;
+mod read;
+mod scan;
+mod scripts;
+mod session;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use pool::{Dialer, Pool};
+use session::Session;
+
+const BACKEND: &str = "redis";
+
+/// Redis allows about 292 million years; a hundred are enough and far from any overflow.
+const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// Entries on a Redis server, shared by every process that uses the same namespace.
+pub(crate) struct RedisStore {
+    pool: Pool,
+    clock: Clock,
+    guard: bool,
+    label: String,
+}
+
 impl RedisStore {
-    pub(crate) async fn connect(
-        _: &crate::config::RedisConfig,
-        _: crate::clock::Clock,
-    ) -> crate::Result<super::broken::Broken> {
-        Err(crate::Error::config("not yet"))
+    /// Connects first, on a connection of its own: the pool would report a wrong password only
+    /// as a time-out.
+    pub(crate) async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {
+        let dialer = Dialer::new(config)?;
+        match dialer.probe().await {
+            Ok(()) => Self::over(dialer, config, clock),
+            Err(Error::Timeout { limit, .. }) => {
+                Err(Error::unavailable(BACKEND, format!("no connection within {limit:?}")))
+            }
+            Err(error) => Err(error),
+        }
     }
-    pub(crate) fn lazy(_: &crate::config::RedisConfig, _: crate::clock::Clock) -> crate::Result<super::broken::Broken> {
-        Err(crate::Error::config("not yet"))
+
+    /// Connects in the background; while the server is down, each operation says so.
+    pub(crate) fn lazy(config: &RedisConfig, clock: Clock) -> Result<Self> {
+        Self::over(Dialer::new(config)?, config, clock)
+    }
+
+    fn over(dialer: Dialer, config: &RedisConfig, clock: Clock) -> Result<Self> {
+        Ok(Self {
+            pool: Pool::new(dialer, config)?,
+            clock,
+            guard: config.restart_guard,
+            label: format!("{}:{}/{}", config.host, config.port, config.db),
+        })
+    }
+
+    /// Begins an operation of a namespace.
+    async fn session(&self, space: &Namespace) -> Result<Session<'_>> {
+        self.guarded(Session::begin(&self.pool).await?, space).await
+    }
+
+    /// The same on a certain link, if it still lives.
+    async fn session_on(&self, link: u64, space: &Namespace) -> Result<Session<'_>> {
+        self.guarded(Session::resume(&self.pool, link).await?, space).await
+    }
+
+    async fn guarded<'a>(&self, mut session: Session<'a>, space: &Namespace) -> Result<Session<'a>> {
+        if self.guard {
+            session.guard(space).await?;
+        }
+        Ok(session)
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("server", &self.label).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// A length for `PX`, which must not be 0.
+fn px(life: Duration) -> u64 {
+    millis(life).clamp(1, LONGEST_LIFE)
+}
+
+impl Store for RedisStore {
+    fn name(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {
+        Box::pin(self.read(space, keys, tags))
+    }
+
+    fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
+        Box::pin(self.lease(space, request))
+    }
+
+    fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(self.renew(space, key, token, ttl))
+    }
+
+    fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
+        Box::pin(async move {
+            let filled = self.fill_many(space, vec![fill]).await?;
+            filled.first().copied().ok_or_else(|| fault::unexpected("a fill"))
+        })
+    }
+
+    fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
+        Box::pin(self.fill_many(space, fills))
+    }
+
+    fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {
+        Box::pin(self.increment(space, increment))
+    }
+
+    fn expire<'a>(
+        &'a self,
+        space: &'a Namespace,
+        key: &'a str,
+        fresh_until: Millis,
+        dead_at: Millis,
+        keep: Duration,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(self.expire(space, key, fresh_until, dead_at, keep))
+    }
+
+    fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
+        Box::pin(self.invalidate_keys(space, keys))
+    }
+
+    fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()> {
+        Box::pin(self.invalidate_tags(space, tags))
+    }
+
+    fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64> {
+        Box::pin(self.invalidate_pattern(space, pattern))
+    }
+
+    fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()> {
+        Box::pin(self.clear(space))
+    }
+
+    fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {
+        Box::pin(async { self.server_info().await.map(Some) })
     }
 }

@@ -1,0 +1,236 @@
+//! Leading a key's load: the lease, the run, the outcome.
+
+use std::{future::Future, time::Duration};
+
+use super::{
+    Cached, Call,
+    ask::{Asked, Stale, View},
+    fill::Leased,
+};
+use crate::{
+    __private::{Shape, Split},
+    flight::{Lead, Outcome},
+    stats::Count,
+    store::{Lease, LeaseRequest, Token},
+};
+
+/// How long a leader first waits for another process's load, and at most between two looks.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// How long it waits altogether before it loads for itself and stores nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often in a row it looks again because the stored entry changed under its eyes.
+const MOST_LOOKS: u32 = 32;
+
+/// How a leader goes on.
+pub(super) enum Prepared<S: Shape> {
+    /// Another process has loaded it.
+    Answer(Cached<S>),
+    /// Run the function.
+    Load(Permit<S>),
+}
+
+/// What a load may do with its outcome.
+pub(super) struct Permit<S: Shape> {
+    /// What was in force before it; without it nothing is kept.
+    view: Option<View>,
+    /// The lease; without it the store is not written.
+    token: Option<Token>,
+    /// What to answer with if the load fails.
+    fallback: Option<Stale<S>>,
+}
+
+impl<S: Shape> Permit<S> {
+    /// What whoever runs the load needs, and what to fall back on.
+    pub(super) fn into_grant(self, call: &Call<'_, S>, lead: Lead) -> (Grant, Option<Stale<S>>) {
+        let leased = self.token.map(|token| Leased::new(&call.cache, call.key(), token));
+        (Grant { lead, view: self.view, leased }, self.fallback)
+    }
+}
+
+/// A load that was prepared by one task and is run by another.
+pub(super) struct Grant {
+    pub(super) lead: Lead,
+    pub(super) view: Option<View>,
+    pub(super) leased: Option<Leased>,
+}
+
+impl<S: Shape + 'static> Call<'_, S> {
+    pub(super) async fn lead<F>(&self, lead: Lead, asked: Option<Asked<S>>, body: F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        match self.prepare(&lead, asked).await {
+            Prepared::Answer(cached) => self.answer_all(lead, cached),
+            Prepared::Load(permit) => {
+                let (grant, fallback) = permit.into_grant(self, lead);
+                self.run_and_keep(grant, fallback, body).await
+            }
+        }
+    }
+
+    /// Ends a flight without a load. Those who joined before the store was asked this time may
+    /// have its answer too.
+    pub(super) fn answer_all(&self, lead: Lead, cached: Cached<S>) -> S::Return {
+        let outcome = lead.is_waited_for().then(|| cached.outcome(&self.codec));
+        lead.end(outcome, false);
+        cached.into_return()
+    }
+
+    /// Runs a load and gives its outcome to the store, to the waiters and to the caller.
+    pub(super) async fn run_and_keep<F>(&self, grant: Grant, fallback: Option<Stale<S>>, body: F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let Grant { lead, view, leased } = grant;
+        lead.begin_attempt();
+        match S::split(self.run(leased.as_ref(), body).await) {
+            Split::Value(value) => {
+                let kept = self.keep_value(&value, view, leased, lead.is_waited_for()).await;
+                lead.end(kept.packed.map(Outcome::Value), kept.shared);
+                S::value(value)
+            }
+            Split::None(absent) => {
+                let shared = self.keep_none(view, leased).await;
+                lead.end(Some(Outcome::None), shared);
+                S::absent(absent)
+            }
+            Split::Err(error) => {
+                // Nothing is awaited while the error is held: it need not be `Send`.
+                let outcome = self.shape.errors.map(|errors| Outcome::Err((errors.pack)(&error)));
+                self.count(Count::LoadError);
+                self.let_rest();
+                drop(leased);
+                if let Some(stale) = self.instead_of_error(fallback) {
+                    let outcome = lead.is_waited_for().then(|| stale.outcome(&self.codec));
+                    lead.end(outcome, false);
+                    return stale.into_return();
+                }
+                lead.end(outcome, self.is_proven_current(view.as_ref()));
+                S::error(error)
+            }
+        }
+    }
+
+    /// Loads whatever is stored, and stores it.
+    pub(super) async fn load_anew<F>(&self, body: F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let view = self.ask_for_stamp().await;
+        let leased = match &view {
+            Some(view) if self.codec.is_stored() => self.take_lease(view, true).await,
+            _ => None,
+        };
+        match S::split(self.run(leased.as_ref(), body).await) {
+            Split::Value(value) => {
+                self.keep_value(&value, view, leased, false).await;
+                S::value(value)
+            }
+            Split::None(absent) => {
+                self.keep_none(view, leased).await;
+                S::absent(absent)
+            }
+            Split::Err(error) => {
+                self.count(Count::LoadError);
+                S::error(error)
+            }
+        }
+    }
+
+    /// Runs the function, in the lease if there is one.
+    pub(super) async fn run<F: Future<Output = S::Return>>(&self, leased: Option<&Leased>, body: F) -> S::Return {
+        self.count(Count::Load);
+        match leased {
+            Some(leased) => leased.renewing(body).await,
+            None => body.await,
+        }
+    }
+
+    /// The lease, if it can be had at once.
+    pub(super) async fn take_lease(&self, view: &View, force: bool) -> Option<Leased> {
+        match self.request_lease(view, force).await {
+            Some(Lease::Granted(token)) => Some(Leased::new(&self.cache, self.key(), token)),
+            _ => None,
+        }
+    }
+
+    async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
+        let inner = &self.cache.inner;
+        let ttl = inner.settings.lease;
+        let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
+        match inner.store.lease(&self.cache.space.namespace, request).await {
+            Ok(lease) => Some(lease),
+            Err(error) => {
+                self.failed("taking a lease", &error);
+                None
+            }
+        }
+    }
+
+    /// Asks the store until the leader has its answer or the lease.
+    pub(super) async fn prepare(&self, lead: &Lead, asked: Option<Asked<S>>) -> Prepared<S> {
+        // Values that are only here may have come since this call looked: look again.
+        let mut asked = asked.filter(|_| self.codec.is_stored());
+        let mut patience = Patience::default();
+        loop {
+            let asked = match asked.take() {
+                Some(asked) => asked,
+                None => {
+                    lead.begin_attempt();
+                    self.ask().await
+                }
+            };
+            let (view, fallback) = match asked {
+                Asked::Fresh(cached) => return Prepared::Answer(cached),
+                Asked::Unusable => return Prepared::Load(Permit { view: None, token: None, fallback: None }),
+                Asked::Nothing(view) => (view, None),
+                Asked::Stale(stale, view) => (view, Some(stale)),
+            };
+            let lease = if self.codec.is_stored() { self.request_lease(&view, false).await } else { None };
+            let token = match lease {
+                Some(Lease::Granted(token)) => Some(token),
+                Some(Lease::Held) if self.cache.inner.store.is_shared() && patience.wait().await => continue,
+                Some(Lease::Changed) if patience.again() => continue,
+                Some(Lease::Held | Lease::Changed) | None => None,
+            };
+            return Prepared::Load(Permit { view: Some(view), token, fallback });
+        }
+    }
+
+    /// Whether this process alone can tell that nothing was invalidated since the load began.
+    pub(super) fn is_proven_current(&self, view: Option<&View>) -> bool {
+        let alone = !self.codec.is_stored() || !self.cache.inner.store.is_shared();
+        alone && view.is_some_and(|view| view.fence.holds(&self.cache, &self.full_key, &self.tags))
+    }
+}
+
+/// How long a leader waits for another process.
+struct Patience {
+    next: Duration,
+    left: Duration,
+    looks: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { next: FIRST_WAIT, left: PATIENCE, looks: 0 }
+    }
+}
+
+impl Patience {
+    /// Waits a little, then a little longer; `false` when patience is at its end.
+    async fn wait(&mut self) -> bool {
+        let Some(left) = self.left.checked_sub(self.next) else { return false };
+        self.left = left;
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(LONGEST_WAIT);
+        true
+    }
+
+    /// Whether to look again at once because the entry changed in between.
+    fn again(&mut self) -> bool {
+        self.looks += 1;
+        self.looks < MOST_LOOKS
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers past their ttl, and loads that go on beside their caller.
+
+use std::{future::Future, pin::Pin, sync::Mutex, time::Duration};
+
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use super::{
+    Cached, Call,
+    ask::{Asked, Stale, View},
+    lead::{Grant, Prepared},
+};
+use crate::{
+    __private::Shape,
+    claims::Claim,
+    clock::{Millis, millis},
+    flight::{Lead, Seat},
+    scope,
+    stats::Count,
+};
+
+/// A call of the function that owns all that it needs, so that it can outlive its caller.
+pub type Background<R> = Pin<Box<dyn Future<Output = R> + Send>>;
+
+/// Starts such a call under a grant; `None` where there is no tokio runtime to run it.
+pub(super) type StartBackground<'c, R> = Box<dyn FnOnce(Box<str>, Grant) -> Option<JoinHandle<R>> + Send + 'c>;
+
+/// How long a key rests after a load that failed while a stale value could be served.
+const REST: Duration = Duration::from_secs(1);
+
+/// A hit that is to be refreshed beside its caller.
+pub struct Refresh<S: Shape> {
+    call: Call<'static, S>,
+    claim: Claim,
+}
+
+impl<S: Shape + 'static> Refresh<S>
+where
+    S::Return: Send,
+    S::Value: Send,
+{
+    pub(super) fn new(call: Call<'static, S>, claim: Claim) -> Self {
+        Self { call, claim }
+    }
+
+    /// Starts the refresh. It ends with the call, or at once where another process runs one.
+    pub fn spawn(self, background: Background<S::Return>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let Self { call, claim } = self;
+        drop(runtime.spawn(async move {
+            let view = call.ask().await.into_view();
+            let Some(grant) = call.grant(view).await else { return };
+            drop(scope::granted(call.full_key.clone(), grant, background).await);
+            drop(claim);
+        }));
+    }
+}
+
+impl<'c, S: Shape + 'static> Call<'c, S> {
+    /// How to call the function again with everything owned: for refreshes and detached loads.
+    #[must_use]
+    pub fn background(mut self, make: impl FnOnce() -> Background<S::Return> + Send + 'c) -> Self
+    where
+        S::Return: Send,
+    {
+        self.background = Mutex::new(Some(Box::new(move |full_key, grant| {
+            let runtime = Handle::try_current().ok()?;
+            Some(runtime.spawn(scope::granted(full_key, grant, make())))
+        })));
+        self
+    }
+
+    /// The lead and the lease for a refresh; `None` when somebody else loads, here or elsewhere,
+    /// or has just done so.
+    async fn grant(&self, view: Option<View>) -> Option<Grant> {
+        let view = view?;
+        let Seat::Lead(lead) = self.seat() else { return None };
+        let leased = match self.codec.is_stored() {
+            true => Some(self.take_lease(&view, false).await?),
+            false => None,
+        };
+        Some(Grant { lead, view: Some(view), leased })
+    }
+
+    /// Answers with a stale value if the function's options say so, and sees to its refresh.
+    pub(super) async fn serve_stale(&mut self, stale: Stale<S>, view: View) -> Result<S::Return, Asked<S>> {
+        let now = self.cache.inner.clock.now();
+        let policy = self.policy();
+        if is_open(stale.fresh_until, policy.stale_while_revalidate, now) {
+            self.revalidate(view, now).await;
+            return Ok(self.answer_stale(stale.cached));
+        }
+        let rests = self.cache.inner.claims.rests(&self.full_key, now);
+        if rests && is_open(stale.fresh_until, policy.stale_if_error, now) {
+            return Ok(self.answer_stale(stale.cached));
+        }
+        Err(Asked::Stale(stale, view))
+    }
+
+    async fn revalidate(&mut self, view: View, now: Millis) {
+        let Some(claim) = self.cache.inner.claims.claim(&self.full_key, now) else { return };
+        let Some(start) = self.take_background() else { return };
+        if let Some(grant) = self.grant(Some(view)).await {
+            // The grant leads the flight, which keeps others of this process from refreshing.
+            drop(start(self.full_key.clone(), grant));
+        }
+        drop(claim);
+    }
+
+    fn answer_stale(&self, cached: Cached<S>) -> S::Return {
+        self.count(Count::Hit);
+        self.count(Count::Stale);
+        cached.into_return()
+    }
+
+    /// Loads in a task of its own, so that the load outlives this caller, and waits for it: to
+    /// its end, or under `soft_timeout` only so long if there is a stale value to answer with.
+    pub(super) async fn load_detached<F>(
+        &self,
+        lead: Lead,
+        asked: Option<Asked<S>>,
+        start: StartBackground<'c, S::Return>,
+        body: F,
+    ) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let permit = match self.prepare(&lead, asked).await {
+            Prepared::Load(permit) => permit,
+            Prepared::Answer(cached) => return self.answer_all(lead, cached),
+        };
+        let (grant, mut fallback) = permit.into_grant(self, lead);
+        let Some(mut task) = start(self.full_key.clone(), grant) else { return self.run(None, body).await };
+        let joined = match self.policy().soft_timeout {
+            Some(limit) if fallback.is_some() => match tokio::time::timeout(limit, &mut task).await {
+                Ok(joined) => joined,
+                Err(_) => match fallback.take() {
+                    Some(stale) => return self.answer_stale(stale.cached),
+                    None => task.await,
+                },
+            },
+            _ => task.await,
+        };
+        match joined {
+            Ok(returned) => self.or_stale(returned, fallback),
+            // The panic stays in the call that caused it.
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            // The runtime that ran the load is shutting down.
+            Err(_) => self.run(None, body).await,
+        }
+    }
+}
+
+/// Whether a window after the ttl is open.
+pub(super) fn is_open(fresh_until: Millis, window: Option<Duration>, now: Millis) -> bool {
+    window.is_some_and(|window| now < fresh_until.saturating_add(millis(window)))
+}
+
+impl<S: Shape + 'static> Call<'_, S> {
+    /// The return value, or the stale one in place of an error if the function's options say so.
+    fn or_stale(&self, returned: S::Return, fallback: Option<Stale<S>>) -> S::Return {
+        use crate::__private::Split;
+        match S::split(returned) {
+            Split::Err(error) => match self.instead_of_error(fallback) {
+                Some(cached) => cached.into_return(),
+                None => S::error(error),
+            },
+            Split::Value(value) => S::value(value),
+            Split::None(absent) => S::absent(absent),
+        }
+    }
+
+    /// The stale value that an error is answered with, if the function's options say so.
+    pub(super) fn instead_of_error(&self, fallback: Option<Stale<S>>) -> Option<Cached<S>> {
+        let stale = fallback?;
+        let now = self.cache.inner.clock.now();
+        is_open(stale.fresh_until, self.policy().stale_if_error, now).then(|| {
+            self.count(Count::Stale);
+            stale.cached
+        })
+    }
+
+    /// After a load that failed: none is tried for a moment while a stale value can be served.
+    pub(super) fn let_rest(&self) {
+        let policy = self.policy();
+        if policy.stale_if_error.is_some() || policy.stale_while_revalidate.is_some() {
+            let now = self.cache.inner.clock.now();
+            self.cache.inner.claims.rest(&self.full_key, now, now.saturating_add(millis(REST)));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How things are named on the server. Braces make what belongs together hash to one slot of a
+//! cluster; namespaces and keys hold none of their own.
+
+use crate::{
+    error::{Error, Result},
+    store::{Namespace, Token},
+};
+
+use super::BACKEND;
+
+/// The names of one namespace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a>(&'a str);
+
+impl<'a> Names<'a> {
+    pub(super) fn of(space: &'a Namespace) -> Self {
+        Self(space.as_str())
+    }
+
+    /// The value. Without braces the whole name decides about the slot.
+    pub(super) fn value(self, key: &str) -> String {
+        format!("{}:{key}", self.0)
+    }
+
+    /// The lease, in the slot of its value.
+    pub(super) fn lease(self, key: &str) -> String {
+        format!("lease:{{{}:{key}}}", self.0)
+    }
+
+    /// The namespace's nonce.
+    pub(super) fn nonce(self) -> String {
+        format!("inc:{{{}}}", self.0)
+    }
+
+    /// The namespace's counter of tag invalidations.
+    pub(super) fn clock(self) -> String {
+        format!("clock:{{{}}}", self.0)
+    }
+
+    /// A tag's stamp.
+    pub(super) fn tag(self, tag: &str) -> String {
+        format!("tag:{{{}}}:{tag}", self.0)
+    }
+
+    /// The server's run under which the namespace's nonce was made.
+    pub(super) fn run(self) -> String {
+        format!("run:{{{}}}", self.0)
+    }
+
+    /// Nonce, counter and tags, in the order in which the scripts take them.
+    pub(super) fn stamps<'t>(self, tags: impl IntoIterator<Item = &'t str>) -> Vec<String> {
+        let mut names = vec![self.nonce(), self.clock()];
+        names.extend(tags.into_iter().map(|tag| self.tag(tag)));
+        names
+    }
+}
+
+/// A token of the system's randomness.
+pub(super) fn new_token() -> Result<Token> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| Error::unavailable(BACKEND, "the system gives no random numbers"))?;
+    Ok(Token(u128::from_be_bytes(bytes)))
+}
+
+/// 32 lower-case hex digits, and nothing else.
+pub(super) fn parse_token(text: &[u8]) -> Option<Token> {
+    if text.len() != 32 || !text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    u128::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok().map(Token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_reads_back_only_from_its_own_form() {
+        let token = Token(0x00ab_cdef);
+        assert_eq!(parse_token(token.to_string().as_bytes()), Some(token));
+        let upper = token.to_string().to_uppercase();
+        for wrong in ["", "ab", upper.as_str(), "+0000000000000000000000000000abc", "g0000000000000000000000000000000"]
+        {
+            assert_eq!(parse_token(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_lease_hashes_by_the_whole_name_of_its_value() {
+        let space = Namespace::new("a{b}c");
+        let names = Names::of(&space);
+        let value = names.value("user:1");
+        assert!(!value.contains(['{', '}']));
+        assert_eq!(names.lease("user:1"), format!("lease:{{{value}}}"));
+    }
+}

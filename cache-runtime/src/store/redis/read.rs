@@ -1,0 +1,181 @@
+//! Reading entries together with the stamps that say whether they are valid.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bb8_redis::redis::{self, Value};
+
+use crate::{
+    error::Result,
+    store::{Entry, Found, Head, Namespace, Reading, Stamp, Token},
+};
+
+use super::{
+    RedisStore, answer,
+    envelope::Opened,
+    fault,
+    names::{Names, new_token, parse_token},
+    scripts::{Call, ENSURE},
+    session::Session,
+};
+
+/// How much longer a tag's stamp lives than the entries that depend on it. Losing it early costs
+/// a reload, never a stale value.
+pub(super) const TAG_MARGIN: u64 = 24 * 60 * 60 * 1000;
+
+/// The stamps of a namespace at one instant. A tag without a stamp is not in it.
+#[derive(Debug)]
+pub(super) struct Stamps {
+    pub(super) incarnation: Token,
+    pub(super) clock: u64,
+    tags: HashMap<Box<str>, u64>,
+}
+
+impl Stamps {
+    /// Nonce, counter, then the tags in order; `None` if the namespace has none.
+    fn parse<'t>(answers: Vec<Value>, tags: impl IntoIterator<Item = &'t str>) -> Option<Self> {
+        let mut answers = answers.into_iter().map(answer::bytes);
+        let incarnation = parse_token(&answers.next()??)?;
+        let clock = count_of(&answers.next()??, incarnation)?;
+        let stamp = |bytes: Option<Vec<u8>>| count_of(&bytes?, incarnation);
+        let tags = tags.into_iter().zip(answers);
+        let tags = tags.filter_map(|(tag, bytes)| Some((tag.into(), stamp(bytes)?))).collect();
+        Some(Self { incarnation, clock, tags })
+    }
+
+    pub(super) fn knows(&self, tag: &str) -> bool {
+        self.tags.contains_key(tag)
+    }
+
+    /// Whether what began under `incarnation` and `born` still holds.
+    pub(super) fn cover(&self, incarnation: Token, born: u64, tags: &[Box<str>]) -> bool {
+        incarnation == self.incarnation && tags.iter().all(|tag| self.tags.get(tag).is_some_and(|stamp| *stamp <= born))
+    }
+
+    fn floor(&self, tags: &[Box<str>]) -> u64 {
+        tags.iter().filter_map(|tag| self.tags.get(tag)).copied().max().unwrap_or(0)
+    }
+}
+
+/// The number in `nonce:number`, if the nonce is this one.
+fn count_of(stamp: &[u8], incarnation: Token) -> Option<u64> {
+    let (nonce, count) = stamp.split_at_checked(32)?;
+    let count = count.strip_prefix(b":")?;
+    (parse_token(nonce)? == incarnation).then(|| std::str::from_utf8(count).ok()?.parse().ok())?
+}
+
+/// Makes the stamps that are missing, lets the tags' live at least `life` longer, and answers
+/// what is in force then.
+pub(super) fn ensure_call<'t>(names: Names<'_>, tags: impl IntoIterator<Item = &'t str>, life: u64) -> Result<Call> {
+    let life = life.min(super::LONGEST_LIFE);
+    Ok(Call::new(&ENSURE, names.stamps(tags)).show(new_token()?).show(life).show(TAG_MARGIN))
+}
+
+/// The answer to [`ensure_call`].
+pub(super) fn ensured<'t>(answer: Value, tags: impl IntoIterator<Item = &'t str>) -> Result<Stamps> {
+    let answers = answer::list(answer, "the stamps")?;
+    Stamps::parse(answers, tags).ok_or_else(|| fault::unexpected("the stamps"))
+}
+
+impl RedisStore {
+    pub(super) async fn read(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
+        let mut session = self.session(space).await?;
+        let names = Names::of(space);
+
+        // One command, so that values and stamps are of one instant.
+        let mut command = redis::cmd("MGET");
+        for key in keys {
+            command.arg(names.value(key));
+        }
+        command.arg(names.stamps(tags.iter().map(|tag| &**tag)));
+        let mut answers = answer::list(session.command(command).await?, "a read")?;
+        if answers.len() != keys.len() + 2 + tags.len() {
+            return Err(fault::unexpected("a read"));
+        }
+        let stamps = Stamps::parse(answers.split_off(keys.len()), tags.iter().map(|tag| &**tag));
+        let opened: Vec<Opened> = answers.into_iter().map(|value| Opened::new(answer::bytes(value))).collect();
+
+        let stamps = self.complete(&mut session, names, stamps, &opened, tags).await?;
+        let stamp = Stamp {
+            incarnation: stamps.incarnation,
+            born: stamps.clock,
+            floor: stamps.floor(tags),
+            link: session.link(),
+        };
+        let now = self.clock.now();
+        let found = opened.into_iter().map(|opened| found(opened, &stamps, now)).collect();
+        Ok(Reading { found, stamp })
+    }
+
+    /// The stamps of every tag that matters. What was missing is made; what belongs to an entry
+    /// alone is read now.
+    ///
+    /// Reading stamps later than the values is sound: 1. the value is read, valid or not;
+    /// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
+    /// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
+    async fn complete(
+        &self,
+        session: &mut Session<'_>,
+        names: Names<'_>,
+        stamps: Option<Stamps>,
+        opened: &[Opened],
+        tags: &[Box<str>],
+    ) -> Result<Stamps> {
+        let mut all: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
+        let asked = all.len();
+        for entry in opened.iter().filter_map(|opened| opened.entry.as_ref()) {
+            if stamps.as_ref().is_some_and(|stamps| stamps.incarnation == entry.head.incarnation) {
+                all.extend(entry.head.tags.iter().map(|tag| &**tag).filter(|tag| !tags.iter().any(|t| **t == **tag)));
+            }
+        }
+        all[asked..].sort_unstable();
+        all.dedup();
+        match stamps {
+            Some(stamps) if all.iter().all(|tag| stamps.knows(tag)) => Ok(stamps),
+            _ => {
+                let answer = session.call(ensure_call(names, all.iter().copied(), 0)?).await?;
+                ensured(answer, all)
+            }
+        }
+    }
+}
+
+fn found(opened: Opened, stamps: &Stamps, now: u64) -> Found {
+    let Opened { entry, seen, unreadable } = opened;
+    let valid = |entry: &Entry| {
+        let Head { incarnation, born, dead_at, tags, .. } = &entry.head;
+        *dead_at > now && stamps.cover(*incarnation, *born, tags)
+    };
+    Found { entry: entry.filter(valid).map(Arc::new), seen, unreadable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: String) -> Value {
+        Value::BulkString(text.into_bytes())
+    }
+
+    #[test]
+    fn stamps_of_another_incarnation_count_as_missing() {
+        let (ours, other) = (Token(1), Token(2));
+        let answers = vec![text(ours.to_string()), text(format!("{ours}:5")), text(format!("{other}:1")), Value::Nil];
+        let stamps = Stamps::parse(answers, ["a", "b"]).unwrap();
+        assert!(!stamps.knows("a") && !stamps.knows("b"));
+        assert!(Stamps::parse(vec![text(ours.to_string()), text(format!("{other}:5"))], []).is_none());
+        assert!(Stamps::parse(vec![text("short".into()), text("x".into())], []).is_none());
+        assert!(Stamps::parse(Vec::new(), []).is_none());
+    }
+
+    #[test]
+    fn an_entry_is_covered_up_to_its_latest_tag() {
+        let nonce = Token(7);
+        let answers = vec![text(nonce.to_string()), text(format!("{nonce}:5")), text(format!("{nonce}:3"))];
+        let stamps = Stamps::parse(answers, ["a"]).unwrap();
+        assert!(stamps.cover(nonce, 3, &["a".into()]));
+        assert!(!stamps.cover(nonce, 2, &["a".into()]));
+        assert!(!stamps.cover(nonce, 9, &["unknown".into()]));
+        assert!(!stamps.cover(Token(8), 9, &[]));
+        assert_eq!(stamps.floor(&["a".into(), "unknown".into()]), 3);
+    }
+}

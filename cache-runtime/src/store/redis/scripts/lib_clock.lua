@@ -1,0 +1,18 @@
+-- The namespace's nonce and counter, or nil when one is missing or they disagree.
+local function clock_of(inc_key, clock_key)
+  local inc = redis.pcall('GET', inc_key)
+  local clock = redis.pcall('GET', clock_key)
+  if type(inc) ~= 'string' or type(clock) ~= 'string' then return nil end
+  if string.len(inc) ~= 32 or not string.find(inc, '^[0-9a-f]+$') then return nil end
+  if string.sub(clock, 1, 33) ~= inc .. ':' then return nil end
+  local count = string.sub(clock, 34)
+  if string.len(count) > 15 or not string.find(count, '^%d+$') then return nil end
+  return inc, tonumber(count)
+end
+
+-- UNLINK comes first: a script that has already written may go on writing at maxmemory.
+local function begin_clock(inc_key, clock_key, inc, count)
+  redis.call('UNLINK', inc_key, clock_key)
+  redis.call('SET', inc_key, inc)
+  redis.call('SET', clock_key, string.format('%s:%.0f', inc, count))
+end

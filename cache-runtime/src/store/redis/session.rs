@@ -1,0 +1,146 @@
+//! One operation: a link, a deadline, and commands in order.
+
+use bb8_redis::redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
+use tokio::time::Instant;
+
+use crate::{
+    error::{Error, Result},
+    store::Namespace,
+};
+
+use super::{
+    fault,
+    names::{Names, new_token},
+    pool::{Link, Pool},
+    scripts::{Call, GUARD},
+};
+
+/// A link for the length of one operation.
+pub(super) struct Session<'a> {
+    pool: &'a Pool,
+    link: Link,
+    begun: Instant,
+    deadline: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Begins on any link.
+    pub(super) async fn begin(pool: &'a Pool) -> Result<Self> {
+        let begun = Instant::now();
+        let deadline = begun + pool.limit();
+        let link = tokio::time::timeout_at(deadline, pool.link()).await.map_err(|_| fault::timeout(pool.limit()))??;
+        Ok(Self { pool, link, begun, deadline })
+    }
+
+    /// Begins on the link with this number while it lives, else on any.
+    pub(super) async fn resume(pool: &'a Pool, number: u64) -> Result<Self> {
+        match pool.link_of(number) {
+            Some(link) => {
+                let begun = Instant::now();
+                Ok(Self { pool, link, begun, deadline: begun + pool.limit() })
+            }
+            None => Self::begin(pool).await,
+        }
+    }
+
+    pub(super) fn link(&self) -> u64 {
+        self.link.number()
+    }
+
+    /// Whether the link was lost or is suspect.
+    pub(super) fn is_broken(&self) -> bool {
+        self.link.is_broken()
+    }
+
+    /// Gives the next step of a long operation the whole time again.
+    pub(super) fn extend(&mut self) {
+        self.begun = Instant::now();
+        self.deadline = self.begun + self.pool.limit();
+    }
+
+    /// Before the first use of a namespace on a new link: if the server was started anew, it may
+    /// hold values and stamps from before an acknowledged invalidation, so all of them are
+    /// made invalid.
+    pub(super) async fn guard(&mut self, space: &Namespace) -> Result<()> {
+        if self.link.is_guarded(space) {
+            return Ok(());
+        }
+        let names = Names::of(space);
+        let keys = vec![names.run(), names.nonce(), names.clock()];
+        self.call(Call::new(&GUARD, keys).show(new_token()?)).await?;
+        self.link.set_guarded(space);
+        Ok(())
+    }
+
+    /// One script.
+    pub(super) async fn call(&mut self, call: Call) -> Result<Value> {
+        let answers = self.calls(std::slice::from_ref(&call)).await?;
+        answers.into_iter().next().ok_or_else(|| fault::unexpected("a script"))
+    }
+
+    /// Several scripts in one round trip, in order; each is a step of its own.
+    pub(super) async fn calls(&mut self, calls: &[Call]) -> Result<Vec<Value>> {
+        let mut answers = self.send(calls.iter().map(Call::by_digest)).await?;
+        let again = unknown_scripts(calls, &answers);
+        if !again.is_empty() {
+            let second = self.send(again.iter().map(|&index| calls[index].by_source())).await?;
+            for (index, answer) in again.into_iter().zip(second) {
+                answers[index] = answer;
+            }
+        }
+        answers.into_iter().map(checked).collect()
+    }
+
+    /// One command.
+    pub(super) async fn command(&mut self, command: Cmd) -> Result<Value> {
+        let answers = self.send([command]).await?;
+        answers.into_iter().next().ok_or_else(|| fault::unexpected("a command")).and_then(checked)
+    }
+
+    /// Several commands in one round trip. An error that the server answers to one of them is
+    /// among the answers.
+    async fn send(&mut self, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>> {
+        let mut pipeline = Pipeline::new();
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        let count = pipeline.len();
+        let request = self.link.connection.req_packed_commands(&pipeline, 0, count);
+        match tokio::time::timeout_at(self.deadline, request).await {
+            Ok(Ok(answers)) if answers.len() == count => {
+                self.pool.note_answer(&self.link);
+                Ok(answers)
+            }
+            Ok(Ok(_)) => {
+                // Replies are matched by order, so this link can no longer be trusted.
+                self.pool.note_drop(&self.link, self.begun);
+                Err(fault::unexpected("a pipeline"))
+            }
+            Ok(Err(error)) => {
+                if error.is_unrecoverable_error() {
+                    self.pool.note_drop(&self.link, self.begun);
+                }
+                Err(fault::of_client(error, self.pool.limit()))
+            }
+            Err(_) => {
+                self.pool.note_timeout(&self.link, self.begun);
+                Err(fault::timeout(self.pool.limit()))
+            }
+        }
+    }
+}
+
+/// Which calls did not run because the server lacks their script, and which calls after them
+/// only looked and must look again.
+fn unknown_scripts(calls: &[Call], answers: &[Value]) -> Vec<usize> {
+    let missing = |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT");
+    let Some(from) = answers.iter().position(missing) else { return Vec::new() };
+    (from..calls.len()).filter(|&index| missing(&answers[index]) || calls[index].is_repeatable()).collect()
+}
+
+fn checked(answer: Value) -> Result<Value, Error> {
+    match answer {
+        Value::ServerError(error) => Err(fault::of_server(&error)),
+        answer => Ok(answer),
+    }
+}
