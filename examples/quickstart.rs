@@ -12,13 +12,12 @@ mod table;
 
 use std::{
     error::Error,
-    fmt,
     process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use cache_runtime::{Builder, Cache, cached, invalidates};
@@ -91,7 +90,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     Builder::from_env()?.namespace("quickstart").build().await?.install()?;
     // On Redis an earlier run may have left values; without them the first call is a cold one.
-    Cache::global().clear().await?;
+    // If Redis does not answer, all goes on without a cache, and the table says so.
+    if let Err(error) = Cache::global().clear().await {
+        eprintln!("quickstart: nothing is cached for now: {error}");
+    }
 
     let (db, about) = Database::open().await?;
     println!("\n{about}. Cache: {}.\n", Cache::global().stats().await.backend);
@@ -103,16 +105,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
 /// Makes the calls, and notes what each of them brought.
 async fn tell(service: Arc<UserService>) -> Result<Story, DbError> {
     let mut story = Story::new(Arc::clone(&service));
-    let user = story.step("a cold call: get_user(7)", service.get_user(7)).await?;
-    story.step("a warm call: get_user(7)", service.get_user(7)).await?;
-    story.step("1000 warm calls", in_turn(&service, 1000)).await?;
-    story.step("50 cold calls at once: get_user(8)", at_once(&service, 50)).await?;
+    let user = story.step("a cold call, get_user(7)", service.get_user(7)).await?;
+    story.step("a warm call, get_user(7)", service.get_user(7)).await?;
+    story.step("1000 warm calls, in turn", in_turn(&service, 1000)).await?;
+    story.step("50 cold calls at once, get_user(8)", at_once(&service, 50)).await?;
     // One of two names, so that each run changes something.
     let name = if user.is_some_and(|user| user.name == "Grace Hopper") { "Grace Murray" } else { "Grace Hopper" };
-    story.step("an update: rename_user(7, …)", rename(&service, name)).await?;
-    story.step("a call after the update", service.get_user(7)).await?;
-    story.step("and a warm one", service.get_user(7)).await?;
-    story.step("get_user(0): `None` is not cached", service.get_user(0)).await?;
+    story.step("an update, rename_user(7, …)", service.rename_user(7, name)).await?;
+    story.step("a call after the update, get_user(7)", service.get_user(7)).await?;
+    story.step("and a warm one, get_user(7)", service.get_user(7)).await?;
+    story.step("nobody, get_user(0)", service.get_user(0)).await?;
     Ok(story)
 }
 
@@ -136,7 +138,96 @@ async fn at_once(service: &Arc<UserService>, calls: usize) -> Result<Option<User
     Ok(user)
 }
 
-async fn rename(service: &UserService, name: &str) -> Result<Option<User>, DbError> {
-    service.rename_user(7, name).await?;
-    Ok(None)
+/// A row for each step.
+struct Story {
+    service: Arc<UserService>,
+    steps: Table<5>,
+}
+
+impl Story {
+    fn new(service: Arc<UserService>) -> Self {
+        let columns = [
+            ("", Side::Right),
+            ("step", Side::Left),
+            ("result", Side::Left),
+            ("answered by", Side::Left),
+            ("took", Side::Right),
+        ];
+        Self { service, steps: Table::new(columns) }
+    }
+
+    async fn step<T: Tell>(
+        &mut self,
+        what: &str,
+        call: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<T, DbError> {
+        let (queries, began) = (self.service.queries.load(Relaxed), Instant::now());
+        let result = call.await?;
+        let took = spelled(began.elapsed());
+        let answered_by = match self.service.queries.load(Relaxed) - queries {
+            0 => "cache".to_owned(),
+            1 => "one query".to_owned(),
+            queries => format!("{queries} queries"),
+        };
+        let number = (self.steps.len() + 1).to_string();
+        self.steps.row([number, what.to_owned(), result.tell(), answered_by, took]);
+        Ok(result)
+    }
+}
+
+/// What a step brought, in a few words.
+trait Tell {
+    fn tell(&self) -> String;
+}
+
+impl Tell for Option<User> {
+    fn tell(&self) -> String {
+        self.as_ref().map_or_else(
+            || "None, which is not cached".to_owned(),
+            |user| format!("{}, {} orders, {:.2} €", user.name, user.orders, user.spent_cents as f64 / 100.0),
+        )
+    }
+}
+
+impl Tell for () {
+    fn tell(&self) -> String {
+        "written, and `user:7` dropped".to_owned()
+    }
+}
+
+/// What the cache counted, and on Redis what the server says of itself.
+async fn statistics() -> String {
+    let stats = Cache::global().stats().await;
+    let total = stats.to_string();
+    let mut table = Table::new([
+        ("function", Side::Left),
+        ("key", Side::Left),
+        ("hits", Side::Right),
+        ("misses", Side::Right),
+        ("joined", Side::Right),
+        ("loads", Side::Right),
+        ("hit rate", Side::Right),
+    ]);
+    for function in &stats.functions {
+        let figures = function.figures;
+        let counts = [figures.hits, figures.misses, figures.joined, figures.loads].map(|count| count.to_string());
+        let [hits, misses, joined, loads] = counts;
+        let key = function.template.unwrap_or("path and hash").to_owned();
+        let rate = format!("{:.1} %", function.hit_rate * 100.0);
+        table.row([function.path.clone(), key, hits, misses, joined, loads, rate]);
+    }
+    let server = stats.server.map(|server| {
+        format!(
+            "\nredis: {} memory, {} clients, {} connections received, {} commands processed, \
+             {} keyspace hits and {} misses ({:.1}%)",
+            server.used_memory_human,
+            server.connected_clients,
+            server.total_connections_received,
+            server.total_commands_processed,
+            server.keyspace_hits,
+            server.keyspace_misses,
+            server.hit_rate_percent
+        )
+    });
+    format!("{table}{total}{}", server.unwrap_or_default())
 }

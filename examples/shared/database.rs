@@ -71,7 +71,7 @@ fn open() -> Result<(Database, String), DbError> {
     let began = Instant::now();
     let filled = fill_if_empty(&mut connection)?;
     let made = if filled { format!(", made in {} ms", began.elapsed().as_millis()) } else { String::new() };
-    let said = format!("{USERS} users and {ORDERS} orders in SQLite{made}");
+    let said = format!("{},000 users and {},000 orders in SQLite{made}", USERS / 1000, ORDERS / 1000);
     Ok((Database(Arc::new(Mutex::new(connection))), said))
 }
 
