@@ -11,7 +11,7 @@
 //!
 //! # Research, keyed by the hash of the request's sorted JSON: the order of the filters is the same to it.
 //! curl localhost:3000/users/7/research -H 'content-type: application/json' \
-//!      -d '{"topic": "Hopper", "filters": {"plan": "pro", "first_name": "Grace"}}'
+//!      -d '{"topic": "Hopper", "filters": {"plan": "pro", "first_name": "Ada"}}'
 //!
 //! # Another API (a small one that this program starts), kept as long as this call says, in seconds.
 //! curl 'localhost:3000/upstream/weather/oslo?ttl=5'
