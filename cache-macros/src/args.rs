@@ -13,6 +13,7 @@ use syn::{
 use crate::{errors::Errors, suggest::nearest};
 
 /// One argument and the place of its name, so that a conflict can point at the right word.
+#[derive(Clone)]
 pub(crate) struct Given<T> {
     pub(crate) name: Ident,
     pub(crate) value: T,
@@ -113,6 +114,76 @@ impl Args {
             "crate" => set(&mut self.krate, raw, Raw::path, e),
             _ => unknown(&raw.name, &NAMES, e),
         }
+    }
+}
+
+impl Args {
+    /// Reports arguments that only one function can have.
+    pub(crate) fn check_common(&self, errors: &mut Errors) {
+        let names = [
+            self.key.as_ref().map(|given| &given.name),
+            self.skip.as_ref().map(|given| &given.name),
+            self.each.as_ref().map(|given| &given.name),
+            self.invalidate.as_ref().map(|given| &given.name),
+        ];
+        for name in names.into_iter().flatten() {
+            errors.at(name, format!("`{name}` belongs to one function: write it on the method"));
+        }
+    }
+
+    /// Takes what is not given from the attribute of the whole block.
+    pub(crate) fn fill(&mut self, common: &Self) {
+        fn fill<T: Clone>(own: &mut Option<Given<T>>, common: &Option<Given<T>>) {
+            if own.is_none() {
+                own.clone_from(common);
+            }
+        }
+        let Self {
+            ttl,
+            key: _,
+            skip: _,
+            namespace,
+            tags,
+            tags_with,
+            cache,
+            negative_ttl,
+            when,
+            unless,
+            stale_while_revalidate,
+            stale_if_error,
+            refresh_ahead,
+            jitter,
+            version,
+            near,
+            each: _,
+            detached,
+            soft_timeout,
+            ttl_with,
+            sliding,
+            companions,
+            invalidate: _,
+            krate,
+        } = self;
+        fill(ttl, &common.ttl);
+        fill(namespace, &common.namespace);
+        fill(tags, &common.tags);
+        fill(tags_with, &common.tags_with);
+        fill(cache, &common.cache);
+        fill(negative_ttl, &common.negative_ttl);
+        fill(when, &common.when);
+        fill(unless, &common.unless);
+        fill(stale_while_revalidate, &common.stale_while_revalidate);
+        fill(stale_if_error, &common.stale_if_error);
+        fill(refresh_ahead, &common.refresh_ahead);
+        fill(jitter, &common.jitter);
+        fill(version, &common.version);
+        fill(near, &common.near);
+        fill(detached, &common.detached);
+        fill(soft_timeout, &common.soft_timeout);
+        fill(ttl_with, &common.ttl_with);
+        fill(sliding, &common.sliding);
+        fill(companions, &common.companions);
+        fill(krate, &common.krate);
     }
 }
 

@@ -174,10 +174,10 @@ fn outcome(sig: &Signature) -> (Kind, Type) {
     if sig.asyncness.is_some() {
         return (Kind::Async, returned);
     }
-    if let Type::ImplTrait(future) = bare(&returned) {
-        if let Some(output) = output_of(&future.bounds) {
-            return (Kind::ImplFuture, output);
-        }
+    if let Type::ImplTrait(future) = bare(&returned)
+        && let Some(output) = output_of(&future.bounds)
+    {
+        return (Kind::ImplFuture, output);
     }
     boxed_output(bare(&returned)).map_or((Kind::Sync, returned.clone()), |output| (Kind::BoxFuture, output))
 }

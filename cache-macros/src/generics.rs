@@ -41,10 +41,10 @@ fn keep(generics: &Generics, wanted: impl Fn(&str) -> bool) -> Generics {
     let kept: Names = all.iter().filter(|name| wanted(name)).cloned().collect();
     let fits = |tokens: TokenStream| names_in(&tokens).intersection(&all).all(|name| kept.contains(name));
     let params =
-        generics.params.iter().filter(|param| kept.contains(&name_of(param))).map(|param| narrow_param(param, &fits));
+        generics.params.iter().filter(|param| kept.contains(&name_of(param))).map(|param| narrow_param(param, fits));
     let mut narrowed = Generics { params: params.collect(), ..Generics::default() };
     let predicates = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
-    let predicates: Punctuated<_, _> = predicates.filter_map(|predicate| narrow_predicate(predicate, &fits)).collect();
+    let predicates: Punctuated<_, _> = predicates.filter_map(|predicate| narrow_predicate(predicate, fits)).collect();
     if !predicates.is_empty() {
         narrowed.make_where_clause().predicates = predicates;
     }

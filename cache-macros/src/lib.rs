@@ -13,6 +13,7 @@ mod expand;
 mod fallback;
 mod function;
 mod generics;
+mod impl_block;
 mod plan;
 mod policy;
 mod scope;
@@ -29,6 +30,9 @@ pub fn cached(attr: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn cached_item(attr: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+    if impl_block::is_impl(&item) {
+        return impl_block::cached(attr, &item);
+    }
     let planned = syn::parse2(item.clone()).and_then(|function| {
         let mut errors = errors::Errors::default();
         let args = args::Args::parse(attr, &mut errors);

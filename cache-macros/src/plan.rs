@@ -248,13 +248,13 @@ fn check_output(output: &Type, errors: &mut Errors) {
             for segment in &path.path.segments {
                 type_arguments(&segment.arguments).for_each(|argument| check_output(argument, errors));
                 for argument in arguments(&segment.arguments) {
-                    if let syn::GenericArgument::Lifetime(lifetime) = argument {
-                        if lifetime.ident != "static" {
-                            errors.at(
-                                lifetime,
-                                "a cached value outlives the call, so it cannot borrow: return an owned type",
-                            );
-                        }
+                    if let syn::GenericArgument::Lifetime(lifetime) = argument
+                        && lifetime.ident != "static"
+                    {
+                        errors.at(
+                            lifetime,
+                            "a cached value outlives the call, so it cannot borrow: return an owned type",
+                        );
                     }
                 }
             }

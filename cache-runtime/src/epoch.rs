@@ -20,6 +20,11 @@ const SLOTS: usize = 1 << 14;
 pub(crate) struct Epoch(u64);
 
 impl Epoch {
+    /// The sum after one more advance and no other.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
     /// The sum over both sets of slots.
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0.wrapping_add(other.0))

@@ -111,12 +111,6 @@ impl Flights {
         Seat::Lead(Lead { flights: Arc::clone(self), flight, ended: false })
     }
 
-    /// Whether a flight of this key is under way.
-    pub(crate) fn is_flying(&self, full_key: &str, shape: TypeId) -> bool {
-        let key = FlightKey { full_key: full_key.into(), shape };
-        self.shard(&key).contains_key(&key)
-    }
-
     fn take_seat(self: &Arc<Self>, flight: &Arc<Flight>) -> Option<Seat> {
         let mut state = flight.lock();
         if state.end.is_some() {

@@ -232,7 +232,7 @@ fn renamed((index, param): (usize, &Param)) -> (TokenStream, TokenStream) {
 fn background(plan: &Plan) -> TokenStream {
     let (krate, function) = (&plan.krate, &plan.function);
     let name = named("__cached_refresh", plan);
-    let cfgs = function.cfgs();
+    let (cfgs, output) = (function.cfgs(), &function.output);
     let generics = without_lifetimes(&function.sig.generics);
     let clause = &generics.where_clause;
     let owned = owned(plan);
@@ -242,10 +242,8 @@ fn background(plan: &Plan) -> TokenStream {
         #(#cfgs)*
         #[doc(hidden)]
         #[allow(deprecated)]
-        fn #name #generics(#(#declared),*) -> #krate::__private::Background #clause {
-            #krate::__private::Box::pin(#krate::__private::refreshing(async move {
-                let _ = #call(#(#given),*).await;
-            }))
+        fn #name #generics(#(#declared),*) -> #krate::__private::Background<#output> #clause {
+            #krate::__private::Box::pin(async move { #call(#(#given),*).await })
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, future::Future};
 
-use super::{Codec, Function, Shape, Shaped, Shared, Split, Stored};
+use super::{Codec, Function, Shape, Shaped, Shared, Stored};
 use crate::{
     cache::Cache,
     error::Error,
@@ -108,20 +108,7 @@ pub async fn write<S: Shape, const N: usize>(
     body: impl Future<Output = S::Return>,
 ) -> S::Return {
     let writer = Writer::new(targets);
-    match S::split(body.await) {
-        Split::Err(error) => {
-            writer.did_not_write();
-            S::error(error)
-        }
-        Split::None(absent) => {
-            writer.wrote().await;
-            S::absent(absent)
-        }
-        Split::Value(value) => {
-            writer.wrote().await;
-            S::value(value)
-        }
-    }
+    super::target::finish::<S, N>(S::split(body.await), writer).await
 }
 
 /// What a function would return from the cache, without loading it.

@@ -1,12 +1,22 @@
 //! The entry that a writer refreshes with the value that it returns.
 
-use std::{future::Future, marker::PhantomData};
+use std::{any::Any, future::Future, marker::PhantomData};
 
-use super::{Codec, Function, Invalidation, Shape, Shaped, entry};
-use crate::{cache::Cache, key::KeyWriter};
+use super::{Codec, Function, Shape, Shaped, Split, entry};
+use crate::{
+    cache::Cache,
+    call::Call,
+    invalidate::{Invalidation, Writer},
+    key::KeyWriter,
+};
 
 /// The entry of one call, for a function that returns `R`.
 pub struct Target<R> {
+    cache: Cache,
+    function: &'static Function,
+    full_key: Box<str>,
+    /// The `Codec` of the function's values, whose type `R` does not name.
+    codec: Box<dyn Any + Send + Sync>,
     invalidation: Invalidation,
     returned: PhantomData<fn() -> R>,
 }
@@ -17,17 +27,30 @@ impl<R> Target<R> {
     pub const fn returned(&self) -> PhantomData<fn() -> R> {
         PhantomData
     }
+
+    /// The same entry, which is dropped and not replaced: how long its value lives, or whether it is
+    /// cached at all, follows from more than the writer's value.
+    #[must_use]
+    pub fn dropping(self) -> Self {
+        Self { codec: Box::new(()), ..self }
+    }
 }
 
 /// The entry of one call.
 pub fn target<S: Shape>(
     _: Shaped<S>,
-    _: Codec<S::Value>,
+    codec: Codec<S::Value>,
     function: &'static Function,
     cache: &Cache,
-    key: KeyWriter,
-) -> Target<S::Return> {
-    Target { invalidation: entry::invalidate(cache, function, key), returned: PhantomData }
+    mut key: KeyWriter,
+) -> Target<S::Return>
+where
+    S::Value: 'static,
+{
+    let invalidation = entry::invalidate(cache, function, key.copy());
+    key.finish(function.plan().policy.version);
+    let full_key = key.full().into();
+    Target { cache: cache.clone(), function, full_key, codec: Box::new(codec), invalidation, returned: PhantomData }
 }
 
 /// A function that caches values of type `V`.
@@ -36,20 +59,58 @@ pub fn target<S: Shape>(
     label = "this writer returns a `{V}`",
     note = "`#[refreshes]` stores what the writer returns: return the value that the function caches, or use `#[invalidates]`"
 )]
-pub trait Caches<V>: Shape {}
+pub trait Caches<V>: Shape<Value = V> {}
 
 #[diagnostic::do_not_recommend]
 impl<S: Shape<Value = V>, V> Caches<V> for S {}
 
 /// Runs a writer, and makes the value that it returns the cached one.
 ///
-/// Until values can be fenced through a writer, the entry is dropped instead, which is what
-/// becomes of it too when another writer touched it meanwhile.
-pub async fn refresh<W: Shape, S: Caches<W::Value>>(
-    writer: Shaped<W>,
-    _: Shaped<S>,
+/// 1. The lease is taken. 2. The writer runs. 3. Its value is filled under the lease. If anybody touched the
+/// key between 1 and 3, or the backend does not answer, the entry is invalidated instead.
+pub async fn refresh<W: Shape, S: Caches<W::Value> + 'static>(
+    _: Shaped<W>,
+    shape: Shaped<S>,
     target: Target<S::Return>,
     body: impl Future<Output = W::Return>,
-) -> W::Return {
-    entry::write(writer, [target.invalidation], body).await
+) -> W::Return
+where
+    S::Value: 'static,
+{
+    let Target { cache, function, full_key, codec, invalidation, .. } = target;
+    let writer = Writer::new([invalidation]);
+    let Ok(codec) = codec.downcast::<Codec<S::Value>>() else {
+        return finish::<W, 1>(W::split(body.await), writer).await;
+    };
+    let call = Call::for_writer(shape, *codec, function, &cache, &full_key);
+    let replacement = call.begin_replacement().await;
+    match W::split(replacement.during(body).await) {
+        Split::Value(value) => {
+            if call.replace(&value, replacement).await {
+                writer.is_settled();
+            } else {
+                writer.wrote().await;
+            }
+            W::value(value)
+        }
+        other => finish::<W, 1>(other, writer).await,
+    }
+}
+
+/// Ends a writer: its targets are invalidated unless it returned an error.
+pub(super) async fn finish<W: Shape, const N: usize>(split: Split<W>, writer: Writer<N>) -> W::Return {
+    match split {
+        Split::Err(error) => {
+            writer.is_settled();
+            W::error(error)
+        }
+        Split::None(absent) => {
+            writer.wrote().await;
+            W::absent(absent)
+        }
+        Split::Value(value) => {
+            writer.wrote().await;
+            W::value(value)
+        }
+    }
 }

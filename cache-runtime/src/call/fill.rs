@@ -2,11 +2,16 @@
 
 use std::{future::Future, time::Duration};
 
-use super::{Call, ask::View, look_up::NearValue};
+use super::{
+    Call,
+    ask::View,
+    look_up::{Fence, NearValue},
+};
 use crate::{
     __private::Shape,
     cache::Cache,
     codec::Packed,
+    epoch::Epochs,
     error::Error,
     lifetime::Lifetime,
     stats::Count,
@@ -20,6 +25,15 @@ pub(super) struct Kept {
     pub(super) packed: Option<Packed>,
     /// Whether it is proven that nothing was invalidated while it was loaded.
     pub(super) shared: bool,
+}
+
+/// Whether a value fills a gap or replaces what may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing that may be served is stored.
+    Missing,
+    /// Readers of this process may hold the value before this one: they are out of date then.
+    Replacing,
 }
 
 /// An encoded value with everything that decides about its life.
@@ -37,6 +51,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         value: &S::Value,
         view: Option<View>,
         leased: Option<Leased>,
+        how: Keep,
         waited_for: bool,
     ) -> Kept {
         let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
@@ -45,13 +60,13 @@ impl<S: Shape + 'static> Call<'_, S> {
         };
         let keep_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
         let packed = packed(waited_for || keep_near);
-        let shared = self.keep(parcel, &view, leased, packed.clone()).await;
+        let shared = self.keep(parcel, &view, leased, how, packed.clone()).await;
         Kept { packed, shared }
     }
 
     /// Stores that there is nothing, if the function caches that. Returns whether it is proven
     /// that nothing was invalidated meanwhile.
-    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>) -> bool {
+    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> bool {
         let Some(view) = view else { return false };
         let Some(ttl) = self.policy().negative_ttl else {
             return self.is_proven_current(Some(&view));
@@ -62,7 +77,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             lifetime: Lifetime::under(self.policy(), ttl),
             tags: self.tags.clone(),
         };
-        self.keep(parcel, &view, leased, None).await
+        self.keep(parcel, &view, leased, how, None).await
     }
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
@@ -102,7 +117,14 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// Returns whether it is proven that nothing was invalidated since `view`.
-    async fn keep(&self, parcel: Parcel, view: &View, leased: Option<Leased>, packed: Option<Packed>) -> bool {
+    async fn keep(
+        &self,
+        parcel: Parcel,
+        view: &View,
+        leased: Option<Leased>,
+        how: Keep,
+        packed: Option<Packed>,
+    ) -> bool {
         let at = parcel.lifetime.from(self.cache.inner.clock.now());
         let value = Value {
             fresh_until: at.fresh_until,
@@ -121,6 +143,10 @@ impl<S: Shape + 'static> Call<'_, S> {
         // The store's answer covers what other processes did; the fence what this one did, and
         // what was done between the store's answer and now.
         let current = current && view.fence.holds(&self.cache, &self.full_key, &parcel.tags);
+        let fence = match how {
+            Keep::Missing => view.fence,
+            Keep::Replacing => self.outdate_readers(view.fence),
+        };
         let is_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
         if current && is_near && (packed.is_some() || parcel.format == Format::Absent) {
             let near = NearValue {
@@ -130,9 +156,18 @@ impl<S: Shape + 'static> Call<'_, S> {
                 tags: &parcel.tags,
                 bytes: (parcel.payload.len() as u64).max(size_of::<S::Value>() as u64),
             };
-            near.insert(&self.cache, &self.full_key, view.fence);
+            near.insert(&self.cache, &self.full_key, fence);
         }
         current
+    }
+
+    /// 1. A reader gets the old value from the store. 2. The new one is stored and kept near.
+    /// 3. The reader keeps the old one near. So the epoch advances before the new value is kept, which
+    /// makes what the reader keeps out of date. The new value is kept under the epoch that this one
+    /// advance leads to: if another one came between, it is out of date too.
+    fn outdate_readers(&self, fence: Fence) -> Fence {
+        self.cache.inner.epochs.advance(Epochs::key(&self.full_key));
+        fence.after_own_advance()
     }
 
     /// Returns whether the value was stored and nothing that it depends on was invalidated.

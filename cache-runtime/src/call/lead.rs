@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use super::{
     Cached, Call,
     ask::{Asked, Stale, View},
-    fill::Leased,
+    fill::{Keep, Leased},
 };
 use crate::{
     __private::{Shape, Split},
@@ -86,12 +86,12 @@ impl<S: Shape + 'static> Call<'_, S> {
         lead.begin_attempt();
         match S::split(self.run(leased.as_ref(), body).await) {
             Split::Value(value) => {
-                let kept = self.keep_value(&value, view, leased, lead.is_waited_for()).await;
+                let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
                 lead.end(kept.packed.map(Outcome::Value), kept.shared);
                 S::value(value)
             }
             Split::None(absent) => {
-                let shared = self.keep_none(view, leased).await;
+                let shared = self.keep_none(view, leased, Keep::Missing).await;
                 lead.end(Some(Outcome::None), shared);
                 S::absent(absent)
             }
@@ -107,32 +107,6 @@ impl<S: Shape + 'static> Call<'_, S> {
                     return stale.into_return();
                 }
                 lead.end(outcome, self.is_proven_current(view.as_ref()));
-                S::error(error)
-            }
-        }
-    }
-
-    /// Loads whatever is stored, and stores it.
-    pub(super) async fn load_anew<F>(&self, body: F) -> S::Return
-    where
-        F: Future<Output = S::Return>,
-    {
-        let view = self.ask_for_stamp().await;
-        let leased = match &view {
-            Some(view) if self.codec.is_stored() => self.take_lease(view, true).await,
-            _ => None,
-        };
-        match S::split(self.run(leased.as_ref(), body).await) {
-            Split::Value(value) => {
-                self.keep_value(&value, view, leased, false).await;
-                S::value(value)
-            }
-            Split::None(absent) => {
-                self.keep_none(view, leased).await;
-                S::absent(absent)
-            }
-            Split::Err(error) => {
-                self.count(Count::LoadError);
                 S::error(error)
             }
         }

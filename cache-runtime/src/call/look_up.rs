@@ -52,6 +52,11 @@ impl Fence {
         Self { own: inner.epochs.of(space.slots(full_key)), any_tag: inner.epochs.of([space.any_tag]) }
     }
 
+    /// The fence after this process has advanced the key's own slot once, and nobody else has.
+    pub(super) const fn after_own_advance(self) -> Self {
+        Self { own: self.own.next(), any_tag: self.any_tag }
+    }
+
     /// Whether nothing that concerns the key or a tag was invalidated since.
     pub(crate) fn holds(self, cache: &Cache, full_key: &str, tags: &[Box<str>]) -> bool {
         let now = Self::note(cache, full_key);

@@ -10,6 +10,7 @@ mod fill;
 mod lead;
 mod load;
 mod look_up;
+mod replace;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -98,13 +99,35 @@ pub(crate) fn begin<'c, S: Shape>(
     }
     key.finish(function.map_or(0, |function| function.plan().policy.version));
     let scope = scope::current();
-    if scope == Scope::Normal
-        && let Some(value) = near_hit::<S>(&codec, cache, function, &key)
-    {
-        cache.inner.counters.add(function, Count::Hit);
-        return Enter::Hit(value);
+    let make_call = || Call::new(shape, codec, function, cache, key.full(), scope);
+    if scope != Scope::Normal {
+        return Enter::Miss(make_call());
     }
-    Enter::Miss(Call::new(shape, codec, function, cache, key.full(), scope))
+    match near_hit::<S>(&codec, cache, function, &key) {
+        Some(NearHit::Fresh(value)) => {
+            cache.inner.counters.add(function, Count::Hit);
+            Enter::Hit(value)
+        }
+        Some(NearHit::Stale(value)) => {
+            cache.inner.counters.add(function, Count::Hit);
+            cache.inner.counters.add(function, Count::Stale);
+            match cache.inner.claims.claim(key.full(), cache.inner.clock.now()) {
+                Some(claim) => Enter::Stale(
+                    value,
+                    Refresh::new(Call::new(shape, codec, function, cache, key.full(), scope), claim),
+                ),
+                None => Enter::Hit(value),
+            }
+        }
+        None => Enter::Miss(make_call()),
+    }
+}
+
+/// What the decoded values of this process answer.
+enum NearHit<R> {
+    Fresh(R),
+    /// Past its ttl, within `stale_while_revalidate`.
+    Stale(R),
 }
 
 /// A call that is not to use the cache at all: its `when` says so.
@@ -123,7 +146,7 @@ fn near_hit<S: Shape>(
     cache: &Cache,
     function: Option<&'static Function>,
     key: &KeyWriter,
-) -> Option<S::Return> {
+) -> Option<NearHit<S::Return>> {
     let inner = &*cache.inner;
     if codec.is_stored() && !inner.near_before_store {
         return None;
@@ -136,10 +159,12 @@ fn near_hit<S: Shape>(
     }
     let now = inner.clock.now();
     let entry = inner.near.as_ref()?.get(key.full(), &space.slots(key.full()), &inner.epochs, now)?;
-    if now >= entry.fresh_until {
-        return None;
+    let value = || Cached::<S>::from_near(codec, &entry).map(Cached::into_return);
+    if now < entry.fresh_until {
+        return value().map(NearHit::Fresh);
     }
-    Cached::<S>::from_near(codec, &entry).map(Cached::into_return)
+    let window = function.and_then(|function| function.plan().policy.stale_while_revalidate);
+    if stale::is_open(entry.fresh_until, window, now) { value().map(NearHit::Stale) } else { None }
 }
 
 /// What a cache can answer: a value, or a cached `None`.

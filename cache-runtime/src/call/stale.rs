@@ -33,15 +33,17 @@ pub struct Refresh<S: Shape> {
     claim: Claim,
 }
 
+impl<S: Shape> Refresh<S> {
+    pub(super) fn new(call: Call<'static, S>, claim: Claim) -> Self {
+        Self { call, claim }
+    }
+}
+
 impl<S: Shape + 'static> Refresh<S>
 where
     S::Return: Send,
     S::Value: Send,
 {
-    pub(super) fn new(call: Call<'static, S>, claim: Claim) -> Self {
-        Self { call, claim }
-    }
-
     /// Starts the refresh. It ends with the call, or at once where another process runs one.
     pub fn spawn(self, background: Background<S::Return>) {
         let Ok(runtime) = Handle::try_current() else { return };

@@ -15,8 +15,8 @@ impl<const N: usize> Writer<N> {
         Self { targets: Some(targets) }
     }
 
-    /// The writer wrote nothing.
-    pub(crate) fn did_not_write(mut self) {
+    /// There is nothing to invalidate: nothing was written, or the new value is cached already.
+    pub(crate) fn is_settled(mut self) {
         self.targets = None;
     }
 

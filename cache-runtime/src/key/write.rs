@@ -29,6 +29,7 @@ pub struct KeyWriter {
     failure: Option<Box<str>>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "the large one is the point: most keys need no heap")]
 enum Buffer {
     Inline { bytes: [u8; INLINE], len: usize },
     Heap(String),
@@ -80,6 +81,13 @@ impl KeyWriter {
         let mut text = Buffer::Inline { bytes: [0; INLINE], len: 0 };
         text.push(prefix);
         Self { text, start: prefix.len(), variable: None, failure: None }
+    }
+
+    /// The same key once more.
+    pub(crate) fn copy(&self) -> Self {
+        let mut text = Buffer::Inline { bytes: [0; INLINE], len: 0 };
+        text.push(self.text.as_str());
+        Self { text, start: self.start, variable: self.variable, failure: self.failure.clone() }
     }
 
     /// Literal text of a template. Braces are percent-encoded, since Redis Cluster reads them.

@@ -70,7 +70,7 @@ impl<'a> Object<'a> {
             if index > 0 {
                 self.out.push(b',');
             }
-            Json { out: self.out }.as_json(&*field.name)?;
+            Json { out: self.out }.json(&*field.name)?;
             self.out.push(b':');
             self.out.extend_from_slice(value_of(field));
         }

@@ -60,14 +60,14 @@ impl<'a> Json<'a> {
     }
 
     /// What `serde_json` writes, for values that are no composites.
-    fn as_json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
+    fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
         serde_json::to_writer(self.out, value).map_err(ser::Error::custom)
     }
 
     /// `{"variant":`, to be closed with a brace.
     fn open_variant(&mut self, variant: &str) -> Result<(), Error> {
         self.out.push(b'{');
-        Json { out: self.out }.as_json(variant)?;
+        Json { out: self.out }.json(variant)?;
         self.out.push(b':');
         Ok(())
     }
@@ -121,19 +121,19 @@ impl<'a> Serializer for Json<'a> {
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), Error> {
-        if value.is_finite() { self.as_json(&value) } else { self.text(no_number(value.into())) }
+        if value.is_finite() { self.json(&value) } else { self.text(no_number(value.into())) }
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Error> {
-        if value.is_finite() { self.as_json(&value) } else { self.text(no_number(value)) }
+        if value.is_finite() { self.json(&value) } else { self.text(no_number(value)) }
     }
 
     fn serialize_char(self, value: char) -> Result<(), Error> {
-        self.as_json(&value)
+        self.json(&value)
     }
 
     fn serialize_str(self, value: &str) -> Result<(), Error> {
-        self.as_json(value)
+        self.json(value)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {

@@ -11,12 +11,14 @@ mod counting;
 mod filling;
 mod leasing;
 mod patterns;
+mod racing;
 mod tagging;
 
 pub(crate) use counting::*;
 pub(crate) use filling::*;
 pub(crate) use leasing::*;
 pub(crate) use patterns::*;
+pub(crate) use racing::*;
 pub(crate) use tagging::*;
 
 /// One test for each rule.
@@ -84,10 +86,12 @@ macro_rules! tests {
             an_increment_counts_dead_entries_as_absent
             an_increment_takes_the_lease_away
             concurrent_increments_add_up
+            // racing
+            no_value_from_before_an_invalidation_comes_back
         }
     };
     (@each $fixture:path: $($rule:ident)+) => {$(
-        #[tokio::test]
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $rule() {
             $crate::store::conformance::$rule($fixture().await).await;
         }
@@ -105,7 +109,7 @@ pub(crate) struct Fixture {
     /// Whether leases run out by real time, not by the clock.
     real_time: bool,
     /// What must live as long as the test, such as a server.
-    _guard: Option<Box<dyn Any + Send>>,
+    _guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// Life of leases that no test outlives.
@@ -139,7 +143,7 @@ impl Fixture {
 
     /// Keeps `guard` as long as the test runs.
     #[allow(dead_code, reason = "for backends with a server")]
-    pub(crate) fn with_guard(mut self, guard: impl Any + Send) -> Self {
+    pub(crate) fn with_guard(mut self, guard: impl Any + Send + Sync) -> Self {
         self._guard = Some(Box::new(guard));
         self
     }

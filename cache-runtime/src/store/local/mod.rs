@@ -16,7 +16,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use self::{
-    key::KeyRef,
+    key::{KeyRef, StoreKey},
     leases::Held,
     shards::Shard,
     stamps::{Limits, Space, Stamps},
@@ -34,16 +34,19 @@ mod stamps;
 #[cfg(test)]
 mod tests;
 
-const MOST_SHARDS: u64 = 16;
+const MOST_SHARDS: u64 = 64;
 
 /// A smaller budget has fewer shards, since a value must fit into one.
 const SMALLEST_SHARD: u64 = 4 << 20;
 
-/// Leases at a time, over all shards.
-const MOST_LEASES: usize = 1 << 16;
+/// Leases at a time in one shard.
+const MOST_LEASES: usize = 1 << 12;
 
-/// Entries that one call of `maintain` looks at, about: a few milliseconds.
-const SWEEP_STEP: u64 = 1 << 16;
+/// Entries after which one call of `maintain` looks at no further shard: some milliseconds.
+const SWEEP_STEP: u64 = 1 << 13;
+
+/// Entries that a sweep removes in one critical section.
+const SWEEP_CHUNK: usize = 64;
 
 /// Tokens need only be different from each other within this process.
 fn fresh_token() -> Token {
@@ -69,9 +72,8 @@ impl LocalStore {
 
     fn with_limits(max_bytes: u64, clock: Clock, most_leases: usize, limits: Limits) -> Self {
         let shards = (max_bytes / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
-        let leases = (most_leases / shards as usize).max(1);
         Self {
-            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, leases)).collect(),
+            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, most_leases)).collect(),
             hasher: RandomState::default(),
             stamps: Stamps::new(limits),
             clock,
@@ -97,14 +99,11 @@ impl LocalStore {
     fn sweep(&self, shard: &Shard) {
         shard.sweep_begins();
         let now = self.clock.now();
-        let useless = shard.keys_where(|key, head| !self.is_live(&key.space, head, now));
-        for key in &useless {
-            // Looked at again under the lock: it may have been replaced.
-            let mut writing = shard.lock();
-            let entry = writing.get(key.as_ref());
-            if entry.is_some_and(|entry| !self.is_live(&key.space, &entry.head, now)) {
-                writing.remove(key.as_ref());
-            }
+        let is_useless = |key: &StoreKey, head: &Head| !self.is_live(&key.space, head, now);
+        let useless = shard.keys_where(is_useless);
+        for some in useless.chunks(SWEEP_CHUNK) {
+            // Looked at again under the lock: they may have been replaced.
+            shard.lock().remove_all(some, is_useless);
         }
         let mut writing = shard.lock();
         writing.leases.sweep(now);
@@ -249,7 +248,11 @@ impl LocalStore {
             // Leases and values under one lock: no fill slips in between.
             let mut writing = shard.lock();
             writing.leases.remove_matching(space, matches);
-            writing.remove_matching(space, matches, |head| removed += u64::from(self.is_live(space, head, now)));
+            let keys = shard.keys_where(|key, _| key.space == *space && matches(&key.key));
+            writing.remove_all(&keys, |_, head| {
+                removed += u64::from(self.is_live(space, head, now));
+                true
+            });
         }
         removed
     }

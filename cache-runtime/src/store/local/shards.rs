@@ -22,7 +22,7 @@ use super::{
     key::{KeyRef, Parts, StoreKey},
     leases::Leases,
 };
-use crate::store::{Entry, Head, Namespace};
+use crate::store::{Entry, Head};
 
 /// What one entry takes besides its key, tags and payload, in bytes.
 const OVERHEAD: usize = 300;
@@ -130,24 +130,14 @@ impl Writing<'_> {
         self.shard.cache.sync();
     }
 
-    /// Removes all entries of a namespace whose keys match, and calls `each` before with what
-    /// is known of it.
-    pub(super) fn remove_matching(
-        &mut self,
-        space: &Namespace,
-        matches: impl Fn(&str) -> bool,
-        mut each: impl FnMut(&Head),
-    ) {
-        let keys = self.shard.keys_where(|key, head| {
-            let selected = key.space == *space && matches(&key.key);
-            if selected {
-                each(head);
+    /// Removes those of these keys whose entries are still selected.
+    pub(super) fn remove_all(&mut self, keys: &[StoreKey], mut select: impl FnMut(&StoreKey, &Head) -> bool) {
+        for key in keys {
+            if self.get(key.as_ref()).is_some_and(|entry| select(key, &entry.head)) {
+                self.shard.cache.invalidate(&key.as_ref() as &dyn Parts);
             }
-            selected
-        });
-        for key in &keys {
-            self.remove(key.as_ref());
         }
+        self.shard.cache.sync();
     }
 
     /// Lets mini-moka do its bookkeeping until the shard is within its budget. It removes at

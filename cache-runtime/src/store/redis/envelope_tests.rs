@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn value(payload: &str, tags: &[&str]) -> Value {
@@ -91,4 +93,41 @@ fn what_is_not_an_envelope_can_still_be_told_apart() {
     assert_eq!(seen(&deep), Token(1));
     let huge = r#"{"token":"00000000000000000000000000000001","inc":"00000000000000000000000000000002","born":99999999999999999999999}"#;
     assert_eq!(seen(huge.as_bytes()), Token(1));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let opened = Opened::new(Some(bytes.clone()));
+        prop_assert_eq!(opened.seen.is_some(), !bytes.is_empty());
+    }
+
+    #[test]
+    fn a_damaged_envelope_is_read_without_panic(
+        at in 0usize..200, with in prop::collection::vec(any::<u8>(), 0..8), gone in 0usize..8,
+    ) {
+        let mut bytes = sealed(r#"{"a":[1,2,3]}"#, &["tag", "other"]);
+        let from = at.min(bytes.len());
+        let to = (from + gone).min(bytes.len());
+        bytes.splice(from..to, with);
+        let _ = Opened::new(Some(bytes));
+    }
+
+    #[test]
+    fn whatever_is_sealed_is_opened_and_is_json(
+        token: u128, inc: u128, born: u64, fresh: u64, dead: u64, shape: u64, text: String, tags: Vec<String>,
+    ) {
+        let payload = serde_json::to_string(&text).unwrap();
+        let names: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let value = Value { fresh_until: fresh, dead_at: dead, shape, ..value(&payload, &names) };
+        let bytes = seal(Token(token), Token(inc), born, &value);
+        prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
+        let entry = Opened::new(Some(bytes)).entry.unwrap();
+        prop_assert_eq!(&*entry.payload, payload.as_bytes());
+        let expected = Head {
+            token: Token(token), incarnation: Token(inc), born, fresh_until: fresh, dead_at: dead,
+            tags: value.tags, shape, format: Format::Json,
+        };
+        prop_assert_eq!(entry.head, expected);
+    }
 }

@@ -7,7 +7,7 @@
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
 //! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
-//! | `fault` | the client's errors in our words |
+//! | `answer`, `fault` | the server's answers as values, and errors in our words |
 //!
 //! # Round trips
 //!
@@ -18,6 +18,18 @@
 //! # What a timed-out command may do
 //!
 //! It may still be applied later. So nothing is a plain `SET`: a late fill finds its lease gone.
+//!
+//! # A full server
+//!
+//! With `maxmemory` reached and nothing to evict, invalidations, leases and stamps still work:
+//! their scripts begin with `UNLINK`, after which a script may write. A fill does not: its value
+//! is refused, the lease is given back, and the error says so.
+//!
+//! # Connections
+//!
+//! A [`Stamp`](super::Stamp) names the connection of its reading; lease and fill go back to it.
+//! A lost connection, or three time-outs without an answer in between, replaces every connection
+//! that was made before, since the others share its fate and each would cost one more error.
 
 use std::{fmt, time::Duration};
 

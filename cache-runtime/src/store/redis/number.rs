@@ -10,7 +10,7 @@ use bb8_redis::redis::Value;
 use crate::{
     clock::{Millis, millis},
     error::{Error, Result},
-    store::{Found, Increment, Incremented, Namespace, Reading, Stamp},
+    store::{Found, Head, Increment, Incremented, Namespace, Reading, Stamp},
 };
 
 use super::{
@@ -38,7 +38,7 @@ impl RedisStore {
     }
 
     /// `None` when what is stored is no longer what was read.
-    async fn add(
+    pub(super) async fn add(
         &self,
         space: &Namespace,
         increment: &Increment<'_>,
@@ -80,20 +80,34 @@ impl RedisStore {
             let keys = [key];
             let Reading { found, stamp } = self.read(space, &keys, &[]).await?;
             let Some(entry) = found.into_iter().next().and_then(|found| found.entry) else { return Ok(false) };
-            let head = &entry.head;
-            let names = Names::of(space);
-            let changed = envelope::until_dead(new_token()?, head.incarnation, head.born, fresh_until, dead_at);
-            let calls = [
-                Call::new(&EXPIRE, vec![names.value(key)]).show(head.token).arg(changed).show(px(keep)),
-                read::ensure_call(names, head.tags.iter().map(|tag| &**tag), millis(keep))?,
-            ];
-            let mut session = self.session_on(stamp.link, space).await?;
-            let answers = session.calls(&calls).await?;
-            if answers.first().is_some_and(|answer| *answer == Value::Int(1)) {
+            let head = Head { fresh_until, dead_at, ..entry.head.clone() };
+            if self.set_deadlines(space, key, &head, keep, stamp).await? {
                 return Ok(true);
             }
         }
         Err(Error::Conflict { key: key.into() })
+    }
+
+    /// `false` when what is stored is no longer what was read; `head` is that, with the new
+    /// deadlines.
+    pub(super) async fn set_deadlines(
+        &self,
+        space: &Namespace,
+        key: &str,
+        head: &Head,
+        keep: Duration,
+        stamp: Stamp,
+    ) -> Result<bool> {
+        let mut session = self.session_on(stamp.link, space).await?;
+        let names = Names::of(space);
+        let changed = envelope::until_dead(new_token()?, head.incarnation, head.born, head.fresh_until, head.dead_at);
+        let calls = [
+            Call::new(&EXPIRE, vec![names.value(key)]).show(head.token).arg(changed).show(px(keep)),
+            // The stamps of its tags must outlive it.
+            read::ensure_call(names, head.tags.iter().map(|tag| &**tag), millis(keep))?,
+        ];
+        let answer = session.calls(&calls).await?.into_iter().next();
+        Ok(answer::number(&answer.ok_or_else(|| fault::unexpected("an expiry"))?, "an expiry")? == 1)
     }
 }
 

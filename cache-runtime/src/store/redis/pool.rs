@@ -7,7 +7,6 @@
 use std::{
     collections::HashSet,
     fmt,
-    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -19,7 +18,7 @@ use bb8_redis::{
     bb8::{self, ErrorSink, ManageConnection, RunError},
     redis::{
         self, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-        aio::{ConnectionLike, MultiplexedConnection},
+        aio::MultiplexedConnection,
         io::tcp::{TcpSettings, socket2::TcpKeepalive},
     },
 };
@@ -85,6 +84,24 @@ struct Shared {
     /// Why the latest attempt to connect failed.
     failure: watch::Sender<Option<Error>>,
     down: AtomicBool,
+    /// Attempts to connect that are under way.
+    dials: AtomicU32,
+}
+
+/// Counts an attempt, also one that is dropped.
+struct Dial<'a>(&'a AtomicU32);
+
+impl<'a> Dial<'a> {
+    fn begin(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -122,6 +139,7 @@ impl ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Link> {
+        let _dial = Dial::begin(&self.shared.dials);
         let link = self.dialer.dial().await?;
         self.shared.register(&link);
         if self.shared.down.swap(false, Ordering::AcqRel) {
@@ -177,8 +195,8 @@ impl Dialer {
     pub(super) async fn probe(&self) -> Result<()> {
         let mut link = self.dial().await?;
         let ping = redis::cmd("PING");
-        match tokio::time::timeout(self.limit, link.connection.req_packed_command(&ping)).await {
-            Ok(answer) => answer.map(drop).map_err(|error| fault::of_client(error, self.limit)),
+        match tokio::time::timeout(self.limit, ping.exec_async(&mut link.connection)).await {
+            Ok(answer) => answer.map_err(|error| fault::of_client(error, self.limit)),
             Err(_) => Err(fault::timeout(self.limit)),
         }
     }
@@ -205,9 +223,10 @@ impl Dialer {
 }
 
 /// Several links to one server.
-#[derive(Clone)]
 pub(super) struct Pool {
-    inner: bb8::Pool<Manager>,
+    /// Replaced when it is stuck, see [`Pool::renew_if_stuck`].
+    inner: RwLock<bb8::Pool<Manager>>,
+    dialer: Dialer,
     shared: Arc<Shared>,
     size: u32,
     limit: Duration,
@@ -224,22 +243,12 @@ impl Pool {
             timeouts: AtomicU32::new(0),
             failure: watch::Sender::new(None),
             down: AtomicBool::new(false),
+            dials: AtomicU32::new(0),
         });
         let size = config.connections.max(1);
-        let inner = bb8::Pool::builder()
-            .max_size(size)
-            // Checkouts last no time, so connections come into being only because they are kept
-            // idle.
-            .min_idle(size)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_on_check_out(false)
-            // A failed attempt is reported at once; the next caller tries again.
-            .retry_connection(false)
-            .connection_timeout(config.operation_timeout)
-            .error_sink(Box::new(Failures(Arc::clone(&shared))))
-            .build_unchecked(Manager { dialer, shared: Arc::clone(&shared) });
-        Ok(Self { inner, shared, size, limit: config.operation_timeout })
+        let limit = config.operation_timeout;
+        let inner = RwLock::new(build(&dialer, &shared, size, limit));
+        Ok(Self { inner, dialer, shared, size, limit })
     }
 
     /// A link that is not known to be broken.
@@ -248,9 +257,17 @@ impl Pool {
         // are links finds a new one.
         for _ in 0..=self.size {
             let mut failure = self.shared.failure.subscribe();
+            let pool = self.inner.read().unwrap_or_else(PoisonError::into_inner).clone();
             let link = tokio::select! {
                 biased;
-                checkout = self.inner.get() => checkout.map_err(|error| self.fault(error))?.clone(),
+                checkout = pool.get() => match checkout {
+                    Ok(link) => link.clone(),
+                    Err(RunError::User(error)) => return Err(error),
+                    Err(RunError::TimedOut) => {
+                        self.renew_if_stuck(&pool);
+                        return Err(fault::timeout(self.limit));
+                    }
+                },
                 // All links are gone and connecting failed: no need to wait for the time-out.
                 error = first(&mut failure) => return Err(error),
             };
@@ -299,25 +316,41 @@ impl Pool {
         self.shared.retire_before(begun);
     }
 
-    fn fault(&self, error: RunError<Error>) -> Error {
-        match error {
-            RunError::User(error) => error,
-            RunError::TimedOut => fault::timeout(self.limit),
+    /// bb8 forgets an attempt to connect whose runtime ends before it does, and waits for it for
+    /// ever. Tests do that: each has a runtime, and all may share one global cache.
+    fn renew_if_stuck(&self, pool: &bb8::Pool<Manager>) {
+        if pool.state().connections == 0 && self.shared.dials.load(Ordering::Relaxed) == 0 {
+            let renewed = build(&self.dialer, &self.shared, self.size, self.limit);
+            *self.inner.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         }
     }
 }
 
+fn build(dialer: &Dialer, shared: &Arc<Shared>, size: u32, limit: Duration) -> bb8::Pool<Manager> {
+    bb8::Pool::builder()
+        .max_size(size)
+        // Checkouts last no time, so connections come into being only because they are kept idle.
+        .min_idle(size)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_on_check_out(false)
+        // A failed attempt is reported at once; the next caller tries again.
+        .retry_connection(false)
+        // A little less than the operation has, so that its caller is still there to act on it.
+        .connection_timeout(limit * 9 / 10)
+        .error_sink(Box::new(Failures(Arc::clone(shared))))
+        .build_unchecked(Manager { dialer: dialer.clone(), shared: Arc::clone(shared) })
+}
+
 /// The next reported failure.
-fn first(failure: &mut watch::Receiver<Option<Error>>) -> impl Future<Output = Error> + '_ {
-    async {
-        loop {
-            if failure.changed().await.is_err() {
-                // The pool is going away; its own answer comes.
-                std::future::pending::<()>().await;
-            }
-            if let Some(error) = failure.borrow_and_update().clone() {
-                return error;
-            }
+async fn first(failure: &mut watch::Receiver<Option<Error>>) -> Error {
+    loop {
+        if failure.changed().await.is_err() {
+            // The pool is going away; its own answer comes.
+            std::future::pending::<()>().await;
+        }
+        if let Some(error) = failure.borrow_and_update().clone() {
+            return error;
         }
     }
 }

@@ -144,3 +144,22 @@ fn checked(answer: Value) -> Result<Value, Error> {
         answer => Ok(answer),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bb8_redis::redis::parse_redis_value;
+
+    use super::*;
+    use crate::store::redis::scripts::{ENSURE, FILL};
+
+    #[test]
+    fn stamps_are_read_again_when_a_fill_before_them_did_not_run() {
+        let noscript = || parse_redis_value(b"-NOSCRIPT No matching script\r\n").unwrap();
+        let calls = [&FILL, &FILL, &ENSURE].map(|script| Call::new(script, Vec::new()));
+        let done = || Value::Int(1);
+        assert_eq!(unknown_scripts(&calls, &[done(), done(), done()]), [0; 0]);
+        assert_eq!(unknown_scripts(&calls, &[noscript(), done(), done()]), [0, 2]);
+        assert_eq!(unknown_scripts(&calls, &[done(), noscript(), noscript()]), [1, 2]);
+        assert_eq!(unknown_scripts(&calls, &[done(), done(), noscript()]), [2]);
+    }
+}

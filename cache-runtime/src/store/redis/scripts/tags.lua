@@ -1,5 +1,4 @@
 -- KEYS: nonce, counter, tags…   ARGV: a new nonce, the tags' life
-for index = 3, #KEYS do redis.call('UNLINK', KEYS[index]) end
 local inc, count = clock_of(KEYS[1], KEYS[2])
 if not inc then inc, count = ARGV[1], 0 end
 begin_clock(KEYS[1], KEYS[2], inc, count + 1)

@@ -277,3 +277,42 @@ async fn without_a_database_to_select_a_missing_password_is_told_too() {
     let error = RedisStore::connect(&config, Clock::system()).await.unwrap_err();
     assert!(matches!(error, Error::Authentication(_)), "{error:?}");
 }
+
+#[test]
+fn a_store_outlives_the_runtime_that_it_was_made_in() {
+    let server = RedisServer::start();
+    let config = RedisConfig { operation_timeout: LIMIT, ..config(&server) };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let space = Namespace::new("a");
+
+    // The runtime ends before the first connection is made, and its tasks end with it.
+    let store = runtime().block_on(async { RedisStore::lazy(&config, Clock::system()).unwrap() });
+    for _ in 0..3 {
+        runtime().block_on(async {
+            let mut errors = 0;
+            while store.read(&space, &["x"], &[]).await.is_err() {
+                errors += 1;
+                assert!(errors <= 2, "it stays broken");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_writes_fails_invalidations_and_says_so() {
+    let setup = Setup::new().await;
+    setup.on.put("key", "1", &["t"]).await;
+    let _ = setup.server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    let (store, space) = (&setup.on.store, &setup.on.space);
+    for result in [
+        store.invalidate_keys(space, &["key"]).await.map(drop),
+        store.invalidate_tags(space, &conformance::tags(&["t"])).await,
+        store.invalidate_pattern(space, "k*").await.map(drop),
+        store.clear(space).await,
+    ] {
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("READONLY"), "{error}");
+    }
+    let _ = setup.server.cli(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(setup.on.invalidate(&["key"]).await, 1);
+}

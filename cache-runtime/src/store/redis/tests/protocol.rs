@@ -208,3 +208,73 @@ async fn the_server_tells_its_figures() {
     assert!(info.keyspace_hits > 0 && info.keyspace_misses > 0 && info.used_memory_human.ends_with('M'));
     assert!(info.hit_rate_percent > 0.0 && info.hit_rate_percent < 100.0);
 }
+
+#[tokio::test]
+async fn a_counter_of_another_incarnation_counts_as_lost() {
+    let setup = Setup::new().await;
+    let names = setup.names();
+    setup.on.put("key", "1", &[]).await;
+    let other = format!("{}:5", Token(7));
+    let _ = setup.server.cli(&["SET", &names.clock(), &other]);
+    setup.on.invalidate_tags(&["t"]).await;
+    assert_ne!(setup.server.cli(&["GET", &names.clock()]), format!("{}:6", Token(7)));
+    assert_eq!(setup.on.text("key").await, None);
+    setup.on.put("key", "2", &["t"]).await;
+}
+
+/// The store itself, since the races lie between two of its trips.
+async fn bare(server: &RedisServer) -> (RedisStore, Fixture) {
+    let store = RedisStore::connect(&config(server), Clock::manual()).await.unwrap();
+    (store, Setup::fixture(&config(server)).await)
+}
+
+#[tokio::test]
+async fn an_increment_adds_to_what_was_written_since_only_if_that_is_as_young_as_its_reading() {
+    let server = RedisServer::start();
+    let (store, on) = bare(&server).await;
+    let increment = Increment { key: "n", by: 1, fresh: on.value("1", &["t"]) };
+
+    // Written since, under the counter of the reading or a later one: it counts.
+    let reading = on.read(&["n"], &["t"]).await;
+    on.put("n", "40", &["t"]).await;
+    let sum = store.add(&on.space, &increment, &reading.found[0], reading.stamp).await.unwrap();
+    assert_eq!(sum, Some(Incremented::To(41)));
+
+    // 1. A load begins. 2. Its tag is invalidated. 3. The increment reads. 4. The load fills,
+    // which its stamp makes invalid. 5. The increment must not build on that.
+    on.invalidate(&["n"]).await;
+    let doomed = on.begin("n", &["t"]).await;
+    on.invalidate_tags(&["t"]).await;
+    let reading = on.read(&["n"], &["t"]).await;
+    assert_eq!(on.fill(doomed.fills(on.value("40", &["t"]))).await, Filled::Overtaken);
+    let sum = store.add(&on.space, &increment, &reading.found[0], reading.stamp).await.unwrap();
+    assert_eq!(sum, None, "read again");
+
+    // The same with a clear in place of the tag.
+    on.invalidate(&["n"]).await;
+    on.invalidate_tags(&["u", "v"]).await;
+    on.invalidate_tags(&["u", "v"]).await;
+    let doomed = on.begin("n", &[]).await;
+    on.clear().await;
+    let reading = on.read(&["n"], &["t"]).await;
+    on.fill(doomed.fills(on.value("40", &[]))).await;
+    let sum = store.add(&on.space, &increment, &reading.found[0], reading.stamp).await.unwrap();
+    assert_eq!(sum, None, "read again");
+    assert_eq!(on.store.increment(&on.space, increment).await.unwrap(), Incremented::To(1));
+}
+
+#[tokio::test]
+async fn an_expiry_changes_only_what_it_saw() {
+    let server = RedisServer::start();
+    let (store, on) = bare(&server).await;
+    on.put("key", "1", &[]).await;
+    let reading = on.read(&["key"], &[]).await;
+    let head = reading.found[0].entry.as_ref().unwrap().head.clone();
+    on.put("key", "2", &[]).await;
+    let changed = store.set_deadlines(&on.space, "key", &head, Duration::from_secs(9), reading.stamp).await.unwrap();
+    assert!(!changed);
+    on.invalidate(&["key"]).await;
+    let changed = store.set_deadlines(&on.space, "key", &head, Duration::from_secs(9), reading.stamp).await.unwrap();
+    assert!(!changed, "it makes no entry");
+    assert_eq!(on.text("key").await, None);
+}

@@ -1,0 +1,187 @@
+//! The attribute on an `impl` block: its annotated methods are processed where the whole block is
+//! seen, and what they bring goes into an inherent `impl` beside it, since a trait has no room
+//! for it.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Attribute, GenericParam, ImplItem, ImplItemFn, ItemImpl, Meta, Path, Type};
+
+use crate::{
+    args::Args,
+    errors::Errors,
+    expand::{expand, site},
+    fallback,
+    function::{bare, last_segment, mentions},
+    generics::narrow,
+    plan::{Home, Plan, is_ours, spelled},
+};
+
+/// Whether the item begins as an `impl` block does.
+pub(crate) fn is_impl(item: &TokenStream) -> bool {
+    let mut tokens = item.clone().into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(punct) if punct.as_char() == '#' => drop(tokens.next()),
+            TokenTree::Ident(word) if word == "unsafe" || word == "default" => {}
+            TokenTree::Ident(word) => return word == "impl",
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Expands `#[cached]` on an `impl` block.
+pub(crate) fn cached(attr: TokenStream, item: &TokenStream) -> TokenStream {
+    let block: ItemImpl = match syn::parse2(item.clone()) {
+        Ok(block) => block,
+        Err(error) => return fallback::with_item(&error, item),
+    };
+    let mut errors = Errors::default();
+    let common = Args::parse(attr, &mut errors);
+    common.check_common(&mut errors);
+    check_block(&block, &mut errors);
+    let mut expanded = block.clone();
+    let mut siblings = Vec::new();
+    for item in &mut expanded.items {
+        let ImplItem::Fn(method) = item else { continue };
+        let Some(attr) = take_attr(&mut method.attrs) else { continue };
+        match plan(&attr, method, &common, &block) {
+            Ok(plan) => {
+                let expansion = expand(&plan);
+                siblings.push(expansion.siblings);
+                *item = ImplItem::Verbatim(expansion.function);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.finish() {
+        Ok(()) => {
+            let beside = beside(&block, &siblings);
+            site!(#expanded #beside)
+        }
+        Err(error) => fallback::with_item(&error, &without_attrs(block).into_token_stream()),
+    }
+}
+
+/// The `#[cached]` of a method, taken away.
+fn take_attr(attrs: &mut Vec<Attribute>) -> Option<Attribute> {
+    let at = attrs.iter().position(|attr| is_ours(attr.path(), "cached"))?;
+    Some(attrs.remove(at))
+}
+
+fn plan(attr: &Attribute, method: &ImplItemFn, common: &Args, block: &ItemImpl) -> syn::Result<Plan> {
+    let tokens = match &attr.meta {
+        Meta::Path(_) => TokenStream::new(),
+        Meta::List(list) => list.tokens.clone(),
+        Meta::NameValue(pair) => {
+            return Err(syn::Error::new_spanned(pair, "write the arguments in parentheses: `#[cached(ttl = 3600)]`"));
+        }
+    };
+    let mut errors = Errors::default();
+    let mut args = Args::parse(tokens, &mut errors);
+    args.fill(common);
+    let home = block.trait_.as_ref().map_or(Home::Impl, |(path, _)| Home::TraitImpl(path.clone()));
+    let function = syn::parse2(method.to_token_stream())?;
+    Plan::judge(args, function, Some(home), errors)
+}
+
+fn without_attrs(mut block: ItemImpl) -> ItemImpl {
+    for item in &mut block.items {
+        if let ImplItem::Fn(method) = item {
+            method.attrs.retain(|attr| !is_ours(attr.path(), "cached"));
+        }
+    }
+    block
+}
+
+/// The inherent `impl` that holds what the methods bring.
+fn beside(block: &ItemImpl, siblings: &[TokenStream]) -> TokenStream {
+    let self_ty = &block.self_ty;
+    let generics = match block.trait_ {
+        Some(_) => narrow(&block.generics, &self_ty.to_token_stream()),
+        None => block.generics.clone(),
+    };
+    let (head, _, clause) = generics.split_for_impl();
+    let cfgs = block.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+    let siblings = match &block.trait_ {
+        Some((path, _)) => qualified(site!(#(#siblings)*), path, &associated(block)),
+        None => site!(#(#siblings)*),
+    };
+    site!(#(#cfgs)* impl #head #self_ty #clause { #siblings })
+}
+
+/// The names of the block's associated types and constants.
+fn associated(block: &ItemImpl) -> BTreeSet<String> {
+    let names = block.items.iter().filter_map(|item| match item {
+        ImplItem::Type(item) => Some(item.ident.to_string()),
+        ImplItem::Const(item) => Some(item.ident.to_string()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// `Self::Name` as `<Self as Trait>::Name`: outside the trait's block it is ambiguous.
+fn qualified(tokens: TokenStream, path: &Path, names: &BTreeSet<String>) -> TokenStream {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let mut out = TokenStream::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let named = matches!(tokens.get(at + 3), Some(TokenTree::Ident(name)) if names.contains(&name.to_string()));
+        let colons = matches!(tokens.get(at + 1), Some(TokenTree::Punct(colon)) if colon.as_char() == ':');
+        match token {
+            TokenTree::Ident(word) if word == "Self" && colons && named => out.extend(site!(<#word as #path>)),
+            TokenTree::Group(group) => {
+                let mut inner = proc_macro2::Group::new(group.delimiter(), qualified(group.stream(), path, names));
+                inner.set_span(group.span());
+                out.extend([TokenTree::from(inner)]);
+            }
+            other => out.extend([other.clone()]),
+        }
+    }
+    out
+}
+
+fn check_block(block: &ItemImpl, errors: &mut Errors) {
+    let annotated = |item: &ImplItem| matches!(item, ImplItem::Fn(method) if method.attrs.iter().any(|attr| is_ours(attr.path(), "cached")));
+    if !block.items.iter().any(annotated) {
+        errors.at(block.impl_token, "no method in this block is annotated: write `#[cached(…)]` on those to cache");
+    }
+    let Some((path, _)) = &block.trait_ else { return };
+    let self_ty = &block.self_ty;
+    if is_foreign(self_ty) {
+        let message = format!(
+            "what the cached methods bring goes into an `impl` of `{0}`, which is not a type of this crate: wrap it, `struct Wrapper({0});`, and implement `{1}` for the wrapper",
+            spelled(self_ty),
+            spelled(path)
+        );
+        errors.at(self_ty, message);
+    }
+    for param in &block.generics.params {
+        let GenericParam::Type(param) = param else { continue };
+        if !mentions(self_ty.to_token_stream(), &param.ident.to_string()) {
+            errors.at(&param.ident, unconstrained(&param.ident, self_ty, path));
+        }
+    }
+}
+
+fn unconstrained(param: &Ident, self_ty: &Type, path: &Path) -> String {
+    format!(
+        "`{param}` is not part of `{0}`, so an `impl` of `{0}` beside `{1}` cannot name it: cache an inherent method, and call it from the trait's",
+        spelled(self_ty),
+        spelled(path)
+    )
+}
+
+/// Types of the language and the standard library, as far as their spelling tells.
+fn is_foreign(ty: &Type) -> bool {
+    const FOREIGN: [&str; 30] = [
+        "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+        "f32", "f64", "String", "Vec", "Option", "Result", "Box", "Arc", "Rc", "HashMap", "BTreeMap", "HashSet",
+        "BTreeSet", "Mutex", "RwLock",
+    ];
+    match bare(ty) {
+        Type::Reference(_) | Type::Tuple(_) | Type::Slice(_) | Type::Array(_) | Type::FnPtr(_) | Type::Ptr(_) => true,
+        other => last_segment(other).is_some_and(|last| FOREIGN.iter().any(|name| last.ident == name)),
+    }
+}

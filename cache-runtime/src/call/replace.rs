@@ -1,0 +1,87 @@
+//! Values that take the place of what is stored: loads that do not read, and writers.
+
+use std::future::Future;
+
+use super::{
+    Call,
+    ask::View,
+    fill::{Keep, Leased},
+};
+use crate::{
+    __private::{Function, Shape, Shaped, Split},
+    cache::Cache,
+    codec::Codec,
+    scope::Scope,
+    stats::Count,
+};
+
+/// The right to replace a key's value, taken before the new one is made.
+pub(crate) struct Replacement {
+    view: Option<View>,
+    leased: Option<Leased>,
+}
+
+impl<S: Shape + 'static> Call<'static, S> {
+    /// The entry of a function, for a writer that returns its new value.
+    pub(crate) fn for_writer(
+        shape: Shaped<S>,
+        codec: Codec<S::Value>,
+        function: &'static Function,
+        cache: &Cache,
+        full_key: &str,
+    ) -> Self {
+        Self::new(shape, codec, Some(function), cache, full_key, Scope::Bypass)
+    }
+}
+
+impl<S: Shape + 'static> Call<'_, S> {
+    /// Takes the lease from whoever holds it: what is being loaded is older than what comes.
+    pub(crate) async fn begin_replacement(&self) -> Replacement {
+        let view = self.ask_for_stamp().await;
+        let leased = match &view {
+            Some(view) if self.codec.is_stored() => self.take_lease(view, true).await,
+            _ => None,
+        };
+        Replacement { view, leased }
+    }
+
+    /// Stores the new value; `false` when somebody touched the key since the replacement began,
+    /// or the store cannot tell.
+    pub(crate) async fn replace(&self, value: &S::Value, replacement: Replacement) -> bool {
+        let Replacement { view, leased } = replacement;
+        self.keep_value(value, view, leased, Keep::Replacing, false).await.shared
+    }
+
+    /// Loads whatever is stored, and stores it.
+    pub(super) async fn load_anew<F>(&self, body: F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let replacement = self.begin_replacement().await;
+        match S::split(self.run(replacement.leased.as_ref(), body).await) {
+            Split::Value(value) => {
+                self.replace(&value, replacement).await;
+                S::value(value)
+            }
+            Split::None(absent) => {
+                let Replacement { view, leased } = replacement;
+                self.keep_none(view, leased, Keep::Replacing).await;
+                S::absent(absent)
+            }
+            Split::Err(error) => {
+                self.count(Count::LoadError);
+                S::error(error)
+            }
+        }
+    }
+}
+
+impl Replacement {
+    /// Runs a writer, and lengthens the lease for as long as it takes.
+    pub(crate) async fn during<F: Future>(&self, writer: F) -> F::Output {
+        match &self.leased {
+            Some(leased) => leased.renewing(writer).await,
+            None => writer.await,
+        }
+    }
+}

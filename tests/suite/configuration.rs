@@ -1,0 +1,44 @@
+//! Settings by hand, and what goes wrong with them. The environment is tested where it is read.
+
+use cache_runtime::{Backend, Cache, Error, RedisConfig};
+use secrecy::{ExposeSecret, SecretString};
+
+#[tokio::test]
+async fn an_empty_namespace_and_a_ttl_of_zero_are_refused() {
+    for builder in [Cache::builder().namespace(""), Cache::builder().ttl(0)] {
+        assert!(matches!(builder.build().await, Err(Error::Config(_))));
+    }
+}
+
+#[test]
+fn another_backend_is_refused_with_a_list_of_those_there_are() {
+    let error = "memcached".parse::<Backend>().unwrap_err().to_string();
+    assert!(error.contains("memcached") && error.contains("`local`") && error.contains("`redis`"), "{error}");
+}
+
+#[test]
+fn a_url_is_taken_apart() {
+    let config = RedisConfig::from_url(&SecretString::from("redis://app:p%40ss@db.example:7000/3".to_owned())).unwrap();
+    assert_eq!((config.host.as_str(), config.port, config.db), ("db.example", 7000, 3));
+    assert_eq!(config.username.as_deref(), Some("app"));
+    assert_eq!(config.password.unwrap().expose_secret(), "p@ss");
+    let config = RedisConfig::from_url(&SecretString::from("redis://db.example".to_owned())).unwrap();
+    assert_eq!((config.port, config.db), (6379, 1));
+}
+
+#[test]
+fn a_url_that_cannot_be_read_is_not_repeated() {
+    for url in ["redis:/x:secret-word", "http://secret-word@x", "redis://:secret-word@host:port/1"] {
+        let error = RedisConfig::from_url(&SecretString::from(url.to_owned())).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret-word"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn handles_and_settings_show_no_password() {
+    let mut redis = RedisConfig::default();
+    redis.password = Some(SecretString::from("secret-word".to_owned()));
+    let builder = Cache::builder().redis(redis.clone());
+    let shown = format!("{redis:?} {builder:?} {:?}", builder.build().await.unwrap());
+    assert!(!shown.contains("secret-word"), "{shown}");
+}

@@ -1,0 +1,16 @@
+//! What users do, through the public surface, on each backend.
+//!
+//! One topic a file. `backends` makes a test run once on the embedded backend and once on a real
+//! Redis server of its own.
+
+mod annotated;
+mod backends;
+mod by_hand;
+mod configuration;
+mod faults;
+mod flights;
+mod freshness;
+mod invalidation;
+mod keys;
+mod logs;
+mod statistics;

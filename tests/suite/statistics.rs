@@ -1,0 +1,62 @@
+//! What `stats()` tells.
+
+use cache_runtime::{Cache, cached};
+
+use crate::backends::{Setup, on_each_backend};
+
+struct Service(Cache);
+
+impl Service {
+    #[cached(key = "square:<n>", cache = self.0)]
+    async fn square(&self, n: u64) -> Result<u64, String> {
+        n.checked_mul(n).ok_or_else(|| "too large".to_owned())
+    }
+
+    #[cached(key = "other:<n>", cache = self.0)]
+    async fn other(&self, n: u64) -> u64 {
+        n
+    }
+}
+
+on_each_backend!(functions_are_counted_one_by_one, the_server_reports_its_figures);
+
+async fn functions_are_counted_one_by_one(setup: Setup) {
+    let service = Service(setup.cache.clone());
+    for n in [1, 1, 1, 2] {
+        service.square(n).await.unwrap();
+    }
+    service.square(u64::MAX).await.unwrap_err();
+    service.other(1).await;
+    service.invalidate_other(1).await.unwrap();
+    let stats = setup.cache.stats().await;
+    assert_eq!((stats.total.hits, stats.total.misses, stats.total.loads), (2, 4, 4));
+    assert_eq!((stats.total.load_errors, stats.total.errors, stats.total.invalidations), (1, 0, 1));
+    assert!((stats.hit_rate - 2.0 / 6.0).abs() < 1e-9);
+    let square = stats.functions.iter().find(|function| function.path.ends_with("::square")).unwrap();
+    assert_eq!((square.figures.hits, square.figures.misses, square.template), (2, 3, Some("square:<n>")));
+    assert!((square.hit_rate - 0.4).abs() < 1e-9);
+    assert!(square.path.contains("suite::statistics::Service"), "{}", square.path);
+    let json = serde_json::to_value(&stats).unwrap();
+    assert_eq!(json["hits"], 2);
+    assert_eq!(json["functions"].as_array().unwrap().len(), 2);
+}
+
+async fn the_server_reports_its_figures(setup: Setup) {
+    let cache = &setup.cache;
+    cache.set("n", &1).await.unwrap();
+    cache.get::<i32>("n").await.unwrap();
+    let stats = cache.stats().await;
+    let Some(server) = setup.server else {
+        assert_eq!((stats.backend, stats.server, stats.local_entries), ("local", None, Some(1)));
+        return;
+    };
+    assert_eq!((stats.backend, stats.local_entries), ("redis", None));
+    let figures = stats.server.unwrap();
+    assert!(figures.total_connections_received > 0 && figures.total_commands_processed > 0);
+    assert!(figures.keyspace_hits > 0 && figures.connected_clients > 0);
+    assert!(figures.used_memory_human.ends_with(['B', 'K', 'M', 'G']), "{}", figures.used_memory_human);
+    let lookups = figures.keyspace_hits + figures.keyspace_misses;
+    let rate = 100.0 * figures.keyspace_hits as f64 / lookups as f64;
+    assert!((figures.hit_rate_percent - rate).abs() < 0.1, "{figures:?}");
+    drop(server);
+}
