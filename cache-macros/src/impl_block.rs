@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Attribute, GenericParam, ImplItem, ImplItemFn, ItemImpl, Meta, Path, Type};
+use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, Path, Type};
 
 use crate::{
     args::Args,
@@ -36,33 +36,34 @@ pub(crate) fn is_impl(item: &TokenStream) -> bool {
 pub(crate) fn cached(attr: TokenStream, item: &TokenStream) -> TokenStream {
     let block: ItemImpl = match syn::parse2(item.clone()) {
         Ok(block) => block,
-        Err(error) => return fallback::with_item(&error, item),
+        Err(error) => return fallback::with_item(error.into(), item),
     };
     let mut errors = Errors::default();
     let common = Args::parse(attr, &mut errors);
     common.check_common(&mut errors);
-    check_block(&block, &mut errors);
+    let block_is_sound = check_block(&block, &mut errors);
     let mut expanded = block.clone();
     let mut siblings = Vec::new();
     for item in &mut expanded.items {
         let ImplItem::Fn(method) = item else { continue };
         let Some(attr) = take_attr(&mut method.attrs) else { continue };
-        match plan(&attr, method, &common, &block) {
-            Ok(plan) => {
-                let expansion = expand(&plan);
-                siblings.push(expansion.siblings);
-                *item = ImplItem::Verbatim(expansion.function);
-            }
-            Err(error) => errors.push(error),
+        let mut faulty = Errors::default();
+        let Some(plan) = plan(&attr, method, &common, &block, &mut faulty) else {
+            errors.extend(faulty);
+            continue;
+        };
+        if faulty.is_empty() {
+            let expansion = expand(&plan);
+            siblings.push(expansion.siblings);
+            *item = ImplItem::Verbatim(expansion.function);
+        } else {
+            errors.extend(faulty);
+            siblings.push(fallback::stand_ins(&plan));
         }
     }
-    match errors.finish() {
-        Ok(()) => {
-            let beside = beside(&block, &siblings);
-            site!(#expanded #beside)
-        }
-        Err(error) => fallback::with_item(&error, &without_attrs(block).into_token_stream()),
-    }
+    let beside = block_is_sound.then(|| beside(&block, &siblings));
+    let errors = errors.finish().err().map(|error| error.to_compile_error());
+    site!(#expanded #beside #errors)
 }
 
 /// The `#[cached]` of a method, taken away.
@@ -71,29 +72,21 @@ fn take_attr(attrs: &mut Vec<Attribute>) -> Option<Attribute> {
     Some(attrs.remove(at))
 }
 
-fn plan(attr: &Attribute, method: &ImplItemFn, common: &Args, block: &ItemImpl) -> syn::Result<Plan> {
+/// Nothing where the method cannot even be read.
+fn plan(attr: &Attribute, method: &ImplItemFn, common: &Args, block: &ItemImpl, errors: &mut Errors) -> Option<Plan> {
     let tokens = match &attr.meta {
         Meta::Path(_) => TokenStream::new(),
         Meta::List(list) => list.tokens.clone(),
         Meta::NameValue(pair) => {
-            return Err(syn::Error::new_spanned(pair, "write the arguments in parentheses: `#[cached(ttl = 3600)]`"));
+            errors.at(pair, "write the arguments in parentheses: `#[cached(ttl = 3600)]`");
+            TokenStream::new()
         }
     };
-    let mut errors = Errors::default();
-    let mut args = Args::parse(tokens, &mut errors);
+    let mut args = Args::parse(tokens, errors);
     args.fill(common);
     let home = block.trait_.as_ref().map_or(Home::Impl, |(path, _)| Home::TraitImpl(path.clone()));
-    let function = syn::parse2(method.to_token_stream())?;
-    Plan::judge(args, function, Some(home), errors)
-}
-
-fn without_attrs(mut block: ItemImpl) -> ItemImpl {
-    for item in &mut block.items {
-        if let ImplItem::Fn(method) = item {
-            method.attrs.retain(|attr| !is_ours(attr.path(), "cached"));
-        }
-    }
-    block
+    let function = errors.keep(syn::parse2(method.to_token_stream()))?;
+    Some(Plan::judge(args, function, Some(home), errors))
 }
 
 /// The inherent `impl` that holds what the methods bring.
@@ -142,14 +135,16 @@ fn qualified(tokens: TokenStream, path: &Path, names: &BTreeSet<String>) -> Toke
     out
 }
 
-fn check_block(block: &ItemImpl, errors: &mut Errors) {
+/// Whether what the methods bring can stand beside the block.
+fn check_block(block: &ItemImpl, errors: &mut Errors) -> bool {
     let annotated = |item: &ImplItem| matches!(item, ImplItem::Fn(method) if method.attrs.iter().any(|attr| is_ours(attr.path(), "cached")));
     if !block.items.iter().any(annotated) {
         errors.at(block.impl_token, "no method in this block is annotated: write `#[cached(…)]` on those to cache");
     }
-    let Some((path, _)) = &block.trait_ else { return };
+    let Some((path, _)) = &block.trait_ else { return true };
     let self_ty = &block.self_ty;
-    if is_foreign(self_ty) {
+    let foreign = is_foreign(self_ty);
+    if foreign {
         let message = format!(
             "what the cached methods bring goes into an `impl` of `{0}`, which is not a type of this crate: wrap it, `struct Wrapper({0});`, and implement `{1}` for the wrapper",
             spelled(self_ty),
@@ -157,12 +152,13 @@ fn check_block(block: &ItemImpl, errors: &mut Errors) {
         );
         errors.at(self_ty, message);
     }
-    for param in &block.generics.params {
-        let GenericParam::Type(param) = param else { continue };
-        if !mentions(self_ty.to_token_stream(), &param.ident.to_string()) {
-            errors.at(&param.ident, unconstrained(&param.ident, self_ty, path));
-        }
+    let unnamed = |param: &&Ident| !mentions(self_ty.to_token_stream(), &param.to_string());
+    let params = block.generics.type_params().map(|param| &param.ident);
+    let unnamed: Vec<_> = params.filter(unnamed).collect();
+    for param in &unnamed {
+        errors.at(param, unconstrained(param, self_ty, path));
     }
+    !foreign && unnamed.is_empty()
 }
 
 fn unconstrained(param: &Ident, self_ty: &Type, path: &Path) -> String {

@@ -33,18 +33,18 @@ fn cached_item(attr: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -
     if impl_block::is_impl(&item) {
         return impl_block::cached(attr, &item);
     }
-    let planned = syn::parse2(item.clone()).and_then(|function| {
-        let mut errors = errors::Errors::default();
-        let args = args::Args::parse(attr, &mut errors);
-        plan::Plan::judge(args, function, None, errors)
-    });
-    match planned {
-        Ok(plan) => {
-            let expand::Expansion { function, siblings } = expand::expand(&plan);
-            quote::quote!(#function #siblings)
-        }
-        Err(error) => fallback::with_item(&error, &item),
+    let mut errors = errors::Errors::default();
+    let args = args::Args::parse(attr, &mut errors);
+    let Some(function) = errors.keep(syn::parse2(item.clone())) else {
+        return fallback::with_item(errors, &item);
+    };
+    let plan = plan::Plan::judge(args, function, None, &mut errors);
+    if errors.is_empty() {
+        let expand::Expansion { function, siblings } = expand::expand(&plan);
+        return quote::quote!(#function #siblings);
     }
+    let stand_ins = fallback::stand_ins(&plan);
+    fallback::with_item(errors, &quote::quote!(#item #stand_ins))
 }
 
 /// Invalidates after a write.
@@ -66,5 +66,5 @@ pub fn derive_cache_key(item: TokenStream) -> TokenStream {
 }
 
 fn or_item(expanded: syn::Result<proc_macro2::TokenStream>, item: TokenStream) -> TokenStream {
-    expanded.unwrap_or_else(|error| fallback::with_item(&error, &item.into())).into()
+    expanded.unwrap_or_else(|error| fallback::with_item(error.into(), &item.into())).into()
 }

@@ -52,30 +52,25 @@ pub(crate) enum Key {
 }
 
 impl Plan {
-    /// Judges a function and its attribute.
-    pub(crate) fn judge(
-        mut args: Args,
-        function: Function,
-        home: Option<Home>,
-        mut errors: Errors,
-    ) -> syn::Result<Self> {
+    /// Judges a function and its attribute. With mistakes in `errors` the plan is good only for
+    /// what stands in for a faulty function.
+    pub(crate) fn judge(mut args: Args, function: Function, home: Option<Home>, errors: &mut Errors) -> Self {
         let krate = runtime(args.krate.as_ref());
         let private = quote_spanned!(Span::mixed_site()=> #krate::__private);
-        check_signature(&function, &mut errors);
-        let key = key(&args, &function, &mut errors);
+        check_signature(&function, errors);
+        let key = key(&args, &function, errors);
         let tags = args.tags.iter().flat_map(|tags| &tags.value);
-        let tags = tags.map(|tag| resolve(tag, &function, &mut errors)).collect();
-        let policy = Policy::check(&args, &private, &mut errors);
-        check_names(&args, &mut errors);
+        let tags = tags.map(|tag| resolve(tag, &function, errors)).collect();
+        let policy = Policy::check(&args, &private, errors);
+        check_names(&args, errors);
         let (handle, invalidate) = names(&mut args, &function);
         let background = background::wanted(&args);
         if let Some(option) = &background {
-            background::check(option, &function, &mut errors);
+            background::check(option, &function, errors);
         }
         let background = background.is_some();
-        errors.finish()?;
         let home = home.unwrap_or_else(|| home_of(&function, &args));
-        Ok(Self { function, args, home, krate, key, tags, policy, background, handle, invalidate })
+        Self { function, args, home, krate, key, tags, policy, background, handle, invalidate }
     }
 
     /// The names that the key needs: of arguments, and of type parameters.
@@ -306,6 +301,7 @@ pub(crate) fn spelled(tokens: &impl ToTokens) -> String {
         (" ]", "]"),
         (" . ", "."),
         (" (", "("),
+        (",(", ", ("),
     ] {
         text = text.replace(from, to);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     clock::{Millis, millis},
     policy::Policy,
+    store::Life,
 };
 
 /// Longer lives are cut to this, about 100 years, so that deadlines cannot overflow.
@@ -15,15 +16,6 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct Lifetime {
     fresh: Duration,
     stale: Duration,
-}
-
-/// The instants that a life of some length ends at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Deadlines {
-    pub(crate) fresh_until: Millis,
-    pub(crate) dead_at: Millis,
-    /// How long the store keeps the entry.
-    pub(crate) keep: Duration,
 }
 
 impl Lifetime {
@@ -46,10 +38,11 @@ impl Lifetime {
         millis(self.fresh + self.stale) == 0
     }
 
-    pub(crate) fn from(self, now: Millis) -> Deadlines {
+    /// The life that begins now, and how long the store keeps the entry.
+    pub(crate) fn from(self, now: Millis) -> (Life, Duration) {
         let fresh_until = now.saturating_add(millis(self.fresh));
         let dead_at = fresh_until.saturating_add(millis(self.stale));
-        Deadlines { fresh_until, dead_at, keep: Duration::from_millis(dead_at.saturating_sub(now)) }
+        (Life { since: now, fresh_until, dead_at }, Duration::from_millis(dead_at - now))
     }
 }
 
@@ -71,23 +64,23 @@ mod tests {
             stale_if_error: Some(Duration::from_secs(60)),
             ..Policy::DEFAULT
         };
-        let deadlines = Lifetime::under(&policy, Duration::from_secs(10)).from(1_000);
-        assert_eq!((deadlines.fresh_until, deadlines.dead_at), (11_000, 71_000));
-        assert_eq!(deadlines.keep, Duration::from_secs(70));
+        let (life, keep) = Lifetime::under(&policy, Duration::from_secs(10)).from(1_000);
+        assert_eq!(life, Life { since: 1_000, fresh_until: 11_000, dead_at: 71_000 });
+        assert_eq!(keep, Duration::from_secs(70));
     }
 
     #[test]
     fn the_longest_ttl_does_not_overflow() {
-        let deadlines = Lifetime::of(Duration::MAX).from(u64::MAX - 5);
-        assert_eq!(deadlines.dead_at, u64::MAX);
+        let (life, _) = Lifetime::of(Duration::MAX).from(u64::MAX - 5);
+        assert_eq!(life.dead_at, u64::MAX);
     }
 
     #[test]
     fn jitter_shortens_by_at_most_its_share() {
         let policy = Policy { jitter: Some(0.1), ..Policy::DEFAULT };
         for _ in 0..1_000 {
-            let deadlines = Lifetime::under(&policy, Duration::from_secs(100)).from(0);
-            assert!((90_000..=100_000).contains(&deadlines.fresh_until), "{deadlines:?}");
+            let (life, _) = Lifetime::under(&policy, Duration::from_secs(100)).from(0);
+            assert!((90_000..=100_000).contains(&life.fresh_until), "{life:?}");
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     clock::Millis,
     codec::Packed,
     epoch::{Epoch, Epochs, Slot},
+    store::Life,
 };
 
 /// What an entry costs beside its key and value: its head, its place in the map, the two counts.
@@ -22,9 +23,7 @@ const OVERHEAD: u64 = 160;
 pub(crate) struct NearEntry {
     /// `None` is a cached `None`.
     pub(crate) value: Option<Packed>,
-    pub(crate) fresh_until: Millis,
-    /// Not served from this instant on.
-    pub(crate) dead_at: Millis,
+    pub(crate) life: Life,
     /// The sum of the key's, the namespace's and the tags' counters when its load began.
     pub(crate) epoch: Epoch,
     pub(crate) tags: Box<[Slot]>,
@@ -69,7 +68,7 @@ impl Near {
     pub(crate) fn get(&self, full_key: &str, own: &[Slot; 2], epochs: &Epochs, now: Millis) -> Option<Arc<NearEntry>> {
         let entry = self.map.get(full_key)?;
         let current = epochs.of(own.iter().chain(&*entry.tags).copied());
-        (entry.epoch == current && now < entry.dead_at).then_some(entry)
+        (entry.epoch == current && now < entry.life.dead_at).then_some(entry)
     }
 
     pub(crate) fn insert(&self, full_key: &str, entry: NearEntry) {

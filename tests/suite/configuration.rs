@@ -39,6 +39,6 @@ async fn handles_and_settings_show_no_password() {
     let mut redis = RedisConfig::default();
     redis.password = Some(SecretString::from("secret-word".to_owned()));
     let builder = Cache::builder().redis(redis.clone());
-    let shown = format!("{redis:?} {builder:?} {:?}", builder.build().await.unwrap());
+    let shown = format!("{redis:?} {builder:?} {:?}", builder.clone().build().await.unwrap());
     assert!(!shown.contains("secret-word"), "{shown}");
 }

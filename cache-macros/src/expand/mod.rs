@@ -14,6 +14,7 @@ use crate::plan::Plan;
 
 pub(crate) use body::{run, shape, whole_body};
 pub(crate) use key::{cache, write_slots};
+pub(crate) use siblings::stand_ins;
 
 /// Quotes with the macro's own hygiene.
 macro_rules! site {

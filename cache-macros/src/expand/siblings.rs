@@ -15,16 +15,33 @@ use crate::{
 };
 
 pub(super) fn all(plan: &Plan) -> TokenStream {
-    let parts = [
-        registry::sibling(plan),
-        invalidate(plan),
-        target(plan),
-        if plan.background { background(plan) } else { TokenStream::new() },
-        if plan.has_companion("refresh") { refresh(plan) } else { TokenStream::new() },
-        if plan.has_companion("peek") { peek(plan) } else { TokenStream::new() },
-        if plan.has_companion("key") { key_text(plan) } else { TokenStream::new() },
+    let registry = registry::sibling(plan);
+    let key_functions = [
+        Some(invalidate(plan)),
+        Some(target(plan)),
+        plan.has_companion("peek").then(|| peek(plan)),
+        plan.has_companion("key").then(|| key_text(plan)),
     ];
-    site!(#(#parts)*)
+    let key_functions = key_functions.into_iter().flatten().map(|(name, function)| function.emit(plan, &name));
+    let background = plan.background.then(|| background(plan));
+    let refresh = plan.has_companion("refresh").then(|| refresh(plan));
+    site!(#registry #(#key_functions)* #background #refresh)
+}
+
+/// The siblings that other code may call, for a function whose attribute is faulty.
+pub(crate) fn stand_ins(plan: &Plan) -> TokenStream {
+    let siblings = [
+        Some(invalidate(plan)),
+        (!mentions(plan.function.output.to_token_stream(), "impl")).then(|| target(plan)),
+        plan.has_companion("peek").then(|| peek(plan)),
+        plan.has_companion("key").then(|| key_text(plan)),
+    ];
+    let siblings = siblings
+        .into_iter()
+        .flatten()
+        .map(|(name, function)| KeyFunction { value: None, ..function }.emit(plan, &name));
+    let refresh = plan.has_companion("refresh").then(|| refresh(plan));
+    site!(#(#siblings)* #refresh)
 }
 
 /// `<verb>_<function>`, at the place of the function's name.
@@ -32,7 +49,7 @@ fn named(verb: &str, plan: &Plan) -> Ident {
     format_ident!("{verb}_{}", plan.handle, span = located(plan.handle.span()))
 }
 
-fn invalidate(plan: &Plan) -> TokenStream {
+fn invalidate(plan: &Plan) -> (Ident, KeyFunction) {
     let krate = &plan.krate;
     let doc = format!(
         "Drops the value that `{}` has cached for these arguments.\n\nAwait it: it fails if the backend did not acknowledge, is then retried, and until that lands the value is not served here.",
@@ -40,65 +57,65 @@ fn invalidate(plan: &Plan) -> TokenStream {
     );
     let mut name = plan.invalidate.clone();
     name.set_span(located(name.span()));
-    KeyFunction {
-        doc: &doc,
+    let function = KeyFunction {
+        doc,
         asyncness: None,
         output: site!(#krate::Invalidation),
-        value: site!(#krate::__private::invalidate(__cache, __function, __key)),
-    }
-    .emit(plan, &name)
+        value: Some(site!(#krate::__private::invalidate(__cache, __function, __key))),
+    };
+    (name, function)
 }
 
 /// The hidden sibling through which a `#[refreshes]` writer reaches the entry.
-fn target(plan: &Plan) -> TokenStream {
+fn target(plan: &Plan) -> (Ident, KeyFunction) {
     let (krate, output) = (&plan.krate, &plan.function.output);
     let (shape, kept) = (body::shape(output, krate), body::kept(plan));
-    KeyFunction {
-        doc: "",
+    let function = KeyFunction {
+        doc: String::new(),
         asyncness: None,
         output: site!(#krate::__private::Target<#output>),
-        value: site!({ #shape #krate::__private::target(__shape, #kept, __function, __cache, __key) }),
-    }
-    .emit(plan, &named("__cached_target", plan))
+        value: Some(site!({ #shape #krate::__private::target(__shape, #kept, __function, __cache, __key) })),
+    };
+    (named("__cached_target", plan), function)
 }
 
-fn peek(plan: &Plan) -> TokenStream {
+fn peek(plan: &Plan) -> (Ident, KeyFunction) {
     let (krate, output) = (&plan.krate, &plan.function.output);
     let (shape, kept) = (body::shape(output, krate), body::kept(plan));
     let doc =
         format!("What `{}` would return from the cache now, or `None` if it would have to run.", plan.function.name());
-    KeyFunction {
-        doc: &doc,
+    let function = KeyFunction {
+        doc,
         asyncness: Some(site!(async)),
         output: site!(::core::option::Option<#output>),
-        value: site!({ #shape #krate::__private::peek(__shape, #kept, __function, __cache, __key) }),
-    }
-    .emit(plan, &named("peek", plan))
+        value: Some(site!({ #shape #krate::__private::peek(__shape, #kept, __function, __cache, __key) })),
+    };
+    (named("peek", plan), function)
 }
 
-fn key_text(plan: &Plan) -> TokenStream {
+fn key_text(plan: &Plan) -> (Ident, KeyFunction) {
     let krate = &plan.krate;
     let doc = format!("The key under which `{}` caches its value for these arguments.", plan.function.name());
-    KeyFunction {
-        doc: &doc,
+    let function = KeyFunction {
+        doc,
         asyncness: None,
         output: site!(#krate::__private::String),
-        value: site!(#krate::__private::key_text(__key, __function)),
-    }
-    .emit(plan, &named("key", plan))
+        value: Some(site!(#krate::__private::key_text(__key, __function))),
+    };
+    (named("key", plan), function)
 }
 
 /// A sibling that takes what the key takes.
-struct KeyFunction<'a> {
+struct KeyFunction {
     /// Empty for a hidden one.
-    doc: &'a str,
+    doc: String,
     asyncness: Option<TokenStream>,
     output: TokenStream,
-    /// An expression over `__function`, `__cache` and `__key`.
-    value: TokenStream,
+    /// An expression over `__function`, `__cache` and `__key`; without one it is never run.
+    value: Option<TokenStream>,
 }
 
-impl KeyFunction<'_> {
+impl KeyFunction {
     fn emit(&self, plan: &Plan, name: &Ident) -> TokenStream {
         let function = &plan.function;
         let Self { doc, asyncness, output, value } = self;
@@ -112,11 +129,11 @@ impl KeyFunction<'_> {
         let (clause, params) = (&generics.where_clause, params.iter());
         let doc = if doc.is_empty() { site!(#[doc(hidden)]) } else { site!(#[doc = #doc]) };
         let open = key::open(plan, name);
-        let value = if asyncness.is_some() {
+        let value = match value {
             // The key is rendered before the first `await`.
-            site!(let __value = { #open #value }; __value.await)
-        } else {
-            site!(#open #value)
+            Some(value) if asyncness.is_some() => site!(let __value = { #open #value }; __value.await),
+            Some(value) => site!(#open #value),
+            None => site!(::core::unreachable!()),
         };
         // A pattern may bind more than the key takes, and not everything that can be
         // invalidated is.

@@ -124,8 +124,8 @@ pub fn peek<S: Shape>(
     async move {
         let looks = crate::call::look_up(&cache, &[&*key], &[], &codec, Some(function)).await.ok()?;
         match looks.looked.into_iter().next()? {
-            crate::call::Looked::Fresh(Some(value)) => Some(S::value(value)),
-            crate::call::Looked::Fresh(None) => S::ABSENT.map(S::absent),
+            crate::call::Looked::Fresh(Some(value), _) => Some(S::value(value)),
+            crate::call::Looked::Fresh(None, _) => S::ABSENT.map(S::absent),
             _ => None,
         }
     }

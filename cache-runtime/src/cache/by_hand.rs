@@ -55,8 +55,8 @@ impl Cache {
 
     fn value_of<T>(&self, key: &str, looked: Looked<T>) -> Result<Option<T>> {
         let (count, value) = match looked {
-            Looked::Fresh(value) => (Count::Hit, Ok(value)),
-            Looked::Stale { .. } | Looked::Missing => (Count::Miss, Ok(None)),
+            Looked::Fresh(value, _) => (Count::Hit, Ok(value)),
+            Looked::Stale(..) | Looked::Missing => (Count::Miss, Ok(None)),
             Looked::Unreadable(message) => {
                 let wanted = std::any::type_name::<T>();
                 (Count::Miss, Err(Error::Decode { key: key.into(), wanted, message: message.into() }))
@@ -109,7 +109,7 @@ impl Cache {
             .found
             .first()
             .and_then(|found| found.entry.as_ref())
-            .is_some_and(|entry| now < entry.head.fresh_until))
+            .is_some_and(|entry| now < entry.head.life.fresh_until))
     }
 
     /// Gives a stored value a new ttl from now on; `false` when there is none.
@@ -123,8 +123,8 @@ impl Cache {
         if lifetime.is_over() {
             return self.delete(&key).await;
         }
-        let at = lifetime.from(self.inner.clock.now());
-        let expired = self.inner.store.expire(&self.space.namespace, &key, at.fresh_until, at.dead_at, at.keep).await;
+        let (life, keep) = lifetime.from(self.inner.clock.now());
+        let expired = self.inner.store.expire(&self.space.namespace, &key, life, keep).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
         self.counted(expired)
     }

@@ -27,11 +27,10 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn value(&self, cache: &Cache) -> Value {
-        let deadlines = self.lifetime.from(cache.inner.clock.now());
+        let (life, keep) = self.lifetime.from(cache.inner.clock.now());
         Value {
-            fresh_until: deadlines.fresh_until,
-            dead_at: deadlines.dead_at,
-            keep: deadlines.keep,
+            life,
+            keep,
             tags: self.tags.clone(),
             shape: self.shape,
             format: Format::Json,

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     __private::Shape,
     clock::Millis,
-    store::{Stamp, Token},
+    store::{Life, Stamp, Token},
 };
 
 /// What was in force before a load.
@@ -19,7 +19,7 @@ pub(super) struct View {
 
 /// What asking came to.
 pub(super) enum Asked<S: Shape> {
-    Fresh(Cached<S>),
+    Fresh(Cached<S>, Life),
     /// Past its ttl: an answer only if an option of the function says so.
     Stale(Stale<S>, View),
     Nothing(View),
@@ -38,15 +38,18 @@ impl<S: Shape> Asked<S> {
     pub(super) fn into_view(self) -> Option<View> {
         match self {
             Self::Stale(_, view) | Self::Nothing(view) => Some(view),
-            Self::Fresh(_) | Self::Unusable => None,
+            Self::Fresh(..) | Self::Unusable => None,
         }
     }
 
     fn new(looked: Looked<S::Value>, view: View) -> Self {
         match looked {
-            Looked::Fresh(value) => Cached::new(value).map_or(Self::Nothing(view), Self::Fresh),
-            Looked::Stale { value, fresh_until } => match Cached::new(value) {
-                Some(cached) => Self::Stale(Stale { cached, fresh_until }, view),
+            Looked::Fresh(value, life) => match Cached::new(value) {
+                Some(cached) => Self::Fresh(cached, life),
+                None => Self::Nothing(view),
+            },
+            Looked::Stale(value, life) => match Cached::new(value) {
+                Some(cached) => Self::Stale(Stale { cached, fresh_until: life.fresh_until }, view),
                 None => Self::Nothing(view),
             },
             Looked::Missing | Looked::Unreadable(_) => Self::Nothing(view),
@@ -79,8 +82,8 @@ impl<S: Shape> Call<'_, S> {
         let entry = inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, now));
         let Some(entry) = entry else { return Asked::Nothing(view) };
         match Cached::from_near(&self.codec, &entry) {
-            Some(cached) if now < entry.fresh_until => Asked::Fresh(cached),
-            Some(cached) => Asked::Stale(Stale { cached, fresh_until: entry.fresh_until }, view),
+            Some(cached) if now < entry.life.fresh_until => Asked::Fresh(cached, entry.life),
+            Some(cached) => Asked::Stale(Stale { cached, fresh_until: entry.life.fresh_until }, view),
             None => Asked::Nothing(view),
         }
     }

@@ -125,11 +125,10 @@ impl<S: Shape + 'static> Call<'_, S> {
         how: Keep,
         packed: Option<Packed>,
     ) -> bool {
-        let at = parcel.lifetime.from(self.cache.inner.clock.now());
+        let (life, keep) = parcel.lifetime.from(self.cache.inner.clock.now());
         let value = Value {
-            fresh_until: at.fresh_until,
-            dead_at: at.dead_at,
-            keep: at.keep,
+            life,
+            keep,
             tags: parcel.tags.clone(),
             shape: 0,
             format: parcel.format,
@@ -151,8 +150,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         if current && is_near && (packed.is_some() || parcel.format == Format::Absent) {
             let near = NearValue {
                 packed,
-                fresh_until: at.fresh_until,
-                dead_at: at.dead_at,
+                life,
                 tags: &parcel.tags,
                 bytes: (parcel.payload.len() as u64).max(size_of::<S::Value>() as u64),
             };

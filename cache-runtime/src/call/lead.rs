@@ -156,7 +156,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                 }
             };
             let (view, fallback) = match asked {
-                Asked::Fresh(cached) => return Prepared::Answer(cached),
+                Asked::Fresh(cached, _) => return Prepared::Answer(cached),
                 Asked::Unusable => return Prepared::Load(Permit { view: None, token: None, fallback: None }),
                 Asked::Nothing(view) => (view, None),
                 Asked::Stale(stale, view) => (view, Some(stale)),

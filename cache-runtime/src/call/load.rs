@@ -47,7 +47,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             return self.run(None, body).await;
         }
         let asked = match self.ask().await {
-            Asked::Fresh(cached) => {
+            Asked::Fresh(cached, _) => {
                 self.count(Count::Hit);
                 return cached.into_return();
             }

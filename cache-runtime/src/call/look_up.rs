@@ -11,19 +11,15 @@ use crate::{
     error::Result,
     near::NearEntry,
     stats::Count,
-    store::{Entry, Format, Found, Stamp, Token},
+    store::{Entry, Format, Found, Life, Stamp, Token},
 };
 
 /// What the store holds for a key, decoded.
 pub(crate) enum Looked<T> {
     /// Within its ttl; `None` is a cached `None`.
-    Fresh(Option<T>),
+    Fresh(Option<T>, Life),
     /// Past its ttl, but not dead.
-    Stale {
-        /// `None` is a cached `None`.
-        value: Option<T>,
-        fresh_until: Millis,
-    },
+    Stale(Option<T>, Life),
     /// Nothing that may be served.
     Missing,
     /// Something that is not a `T`; the text says how.
@@ -99,7 +95,7 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
         };
     };
     let head = &entry.head;
-    if now >= head.dead_at || cache.inner.pending.blocks(&cache.space, key, &head.tags) {
+    if now >= head.life.dead_at || cache.inner.pending.blocks(&cache.space, key, &head.tags) {
         return Looked::Missing;
     }
     let value = match head.format {
@@ -110,7 +106,7 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
         },
     };
     keep_near(cache, key, &entry, value.as_ref(), codec, fence);
-    if now < head.fresh_until { Looked::Fresh(value) } else { Looked::Stale { value, fresh_until: head.fresh_until } }
+    if now < head.life.fresh_until { Looked::Fresh(value, head.life) } else { Looked::Stale(value, head.life) }
 }
 
 fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>, codec: &Codec<T>, fence: Fence) {
@@ -120,8 +116,7 @@ fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>,
     let head = &entry.head;
     let kept = NearValue {
         packed: value.map(|value| codec.pack(value)),
-        fresh_until: head.fresh_until,
-        dead_at: head.dead_at,
+        life: head.life,
         tags: &head.tags,
         bytes: entry.payload.len() as u64,
     };
@@ -131,8 +126,7 @@ fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>,
 /// A decoded value on its way into this process's cache.
 pub(crate) struct NearValue<'a> {
     pub(crate) packed: Option<crate::codec::Packed>,
-    pub(crate) fresh_until: Millis,
-    pub(crate) dead_at: Millis,
+    pub(crate) life: Life,
     pub(crate) tags: &'a [Box<str>],
     pub(crate) bytes: u64,
 }
@@ -154,8 +148,7 @@ impl NearValue<'_> {
         }
         let entry = NearEntry {
             value: self.packed,
-            fresh_until: self.fresh_until,
-            dead_at: self.dead_at,
+            life: self.life,
             epoch: fence.own.and(of_tags),
             tags: slots,
             bytes: self.bytes,

@@ -160,11 +160,11 @@ fn near_hit<S: Shape>(
     let now = inner.clock.now();
     let entry = inner.near.as_ref()?.get(key.full(), &space.slots(key.full()), &inner.epochs, now)?;
     let value = || Cached::<S>::from_near(codec, &entry).map(Cached::into_return);
-    if now < entry.fresh_until {
+    if now < entry.life.fresh_until {
         return value().map(NearHit::Fresh);
     }
     let window = function.and_then(|function| function.plan().policy.stale_while_revalidate);
-    if stale::is_open(entry.fresh_until, window, now) { value().map(NearHit::Stale) } else { None }
+    if stale::is_open(entry.life.fresh_until, window, now) { value().map(NearHit::Stale) } else { None }
 }
 
 /// What a cache can answer: a value, or a cached `None`.

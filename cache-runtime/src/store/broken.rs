@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, ServerInfo, Store, StoreFuture,
-    Token,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
+    StoreFuture, Token,
 };
-use crate::{clock::Millis, error::Error};
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(crate) struct Broken(pub(crate) Error);
@@ -39,7 +39,7 @@ impl Store for Broken {
     fn increment<'a>(&'a self, _: &'a Namespace, _: Increment<'a>) -> StoreFuture<'a, Incremented> {
         self.refuse()
     }
-    fn expire<'a>(&'a self, _: &'a Namespace, _: &'a str, _: Millis, _: Millis, _: Duration) -> StoreFuture<'a, bool> {
+    fn expire<'a>(&'a self, _: &'a Namespace, _: &'a str, _: Life, _: Duration) -> StoreFuture<'a, bool> {
         self.refuse()
     }
     fn invalidate_keys<'a>(&'a self, _: &'a Namespace, _: &'a [&'a str]) -> StoreFuture<'a, u64> {

@@ -66,6 +66,17 @@ impl Stamp {
     pub(crate) const NONE: Self = Self { incarnation: Token(0), born: 0, floor: 0, link: 0 };
 }
 
+/// When a value was stored, and until when it may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Stored, or given this life, at this instant.
+    pub since: Millis,
+    /// Fresh before this instant.
+    pub fresh_until: Millis,
+    /// Not to be served from this instant on, not even stale.
+    pub dead_at: Millis,
+}
+
 /// What is stored under one key, without the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -75,10 +86,8 @@ pub struct Head {
     pub incarnation: Token,
     /// The counter under which its load began.
     pub born: u64,
-    /// Fresh before this instant.
-    pub fresh_until: Millis,
-    /// Not to be served from this instant on, not even stale.
-    pub dead_at: Millis,
+    /// When it was stored, and until when it may be served.
+    pub life: Life,
     /// The tags of the entry, escaped, without the namespace.
     pub tags: Vec<Box<str>>,
     /// The shape of the value's type, or 0 for values that were set by hand.
@@ -233,10 +242,8 @@ pub enum Lease {
 /// What a fill stores.
 #[derive(Debug, Clone)]
 pub struct Value {
-    /// Fresh before this instant.
-    pub fresh_until: Millis,
-    /// Not to be served from this instant on.
-    pub dead_at: Millis,
+    /// From now until when it may be served.
+    pub life: Life,
     /// How long the store keeps the entry, counted from when the fill arrives.
     pub keep: Duration,
     /// Escaped tags without the namespace.
@@ -355,14 +362,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented>;
 
     /// Gives a valid entry new deadlines; `false` when there is none.
-    fn expire<'a>(
-        &'a self,
-        space: &'a Namespace,
-        key: &'a str,
-        fresh_until: Millis,
-        dead_at: Millis,
-        keep: Duration,
-    ) -> StoreFuture<'a, bool>;
+    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool>;
 
     /// Removes values and leases. Returns how many values were there.
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64>;

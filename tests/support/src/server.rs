@@ -135,6 +135,12 @@ impl RedisServer {
         Client::connect(self.port, &self.password, DB).expect("the server accepts connections")
     }
 
+    /// A connection of its own with another password, after it was changed.
+    #[must_use]
+    pub fn client_with(&self, password: &str) -> Client {
+        Client::connect(self.port, password, DB).expect("the server accepts connections")
+    }
+
     /// Commands that the server has processed, this question included.
     #[must_use]
     pub fn commands_processed(&self) -> u64 {

@@ -16,7 +16,7 @@ pub(crate) async fn an_increment_begins_at_its_step(on: Fixture) {
     let entry = on.find("n").await.entry.unwrap();
     assert_eq!(text_of(&entry), "5");
     assert_eq!((entry.head.shape, entry.head.format), (7, Format::Json));
-    assert_eq!(entry.head.dead_at, on.clock.now() + 120_000);
+    assert_eq!(entry.head.life.dead_at, on.clock.now() + 120_000);
     on.invalidate_tags(&["a"]).await;
     assert_eq!(on.text("n").await, None, "it has the tags that were asked for");
 }
@@ -29,8 +29,8 @@ pub(crate) async fn an_increment_keeps_deadlines_and_tags(on: Fixture) {
 
     let after = on.find("n").await.entry.unwrap();
     assert_eq!(text_of(&after), "42");
-    assert_eq!(after.head.fresh_until, before.head.fresh_until);
-    assert_eq!(after.head.dead_at, before.head.dead_at);
+    assert_eq!(after.head.life.fresh_until, before.head.life.fresh_until);
+    assert_eq!(after.head.life.dead_at, before.head.life.dead_at);
     assert_eq!(after.head.tags, before.head.tags);
     assert_eq!(after.head.born, before.head.born);
     assert_ne!(after.head.token, before.head.token, "a reader can tell that it changed");
@@ -99,7 +99,7 @@ pub(crate) async fn an_increment_counts_dead_entries_as_absent(on: Fixture) {
     on.put("n", "40", &[]).await;
     on.clock.advance(Duration::from_secs(120));
     assert_eq!(increment(&on, "n", 2).await, Incremented::To(2));
-    assert_eq!(on.find("n").await.entry.unwrap().head.dead_at, on.clock.now() + 120_000);
+    assert_eq!(on.find("n").await.entry.unwrap().head.life.dead_at, on.clock.now() + 120_000);
 }
 
 pub(crate) async fn an_increment_takes_the_lease_away(on: Fixture) {

@@ -21,8 +21,7 @@ pub(crate) async fn a_fill_reads_back_as_it_was_written(on: Fixture) {
         token: load.token,
         incarnation: load.stamp.incarnation,
         born: load.stamp.born,
-        fresh_until: value.fresh_until,
-        dead_at: value.dead_at,
+        life: value.life,
         tags: value.tags,
         shape: value.shape,
         format: value.format,
@@ -164,7 +163,10 @@ pub(crate) async fn a_stale_entry_is_read_and_a_dead_one_is_not(on: Fixture) {
 async fn expire(on: &Fixture, key: &str, fresh: u64, dead: u64) -> bool {
     let now = on.clock.now();
     let keep = Duration::from_millis(dead);
-    on.store.expire(&on.space, key, now + fresh, now + dead, keep).await.unwrap()
+    on.store
+        .expire(&on.space, key, Life { since: now, fresh_until: now + fresh, dead_at: now + dead }, keep)
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn an_expiry_replaces_the_deadlines(on: Fixture) {
@@ -174,8 +176,8 @@ pub(crate) async fn an_expiry_replaces_the_deadlines(on: Fixture) {
     on.clock.advance(Duration::from_secs(899));
     let entry = on.find("user:1").await.entry.unwrap();
     assert_eq!(text_of(&entry), "1");
-    assert_eq!(entry.head.dead_at - entry.head.fresh_until, 300_000);
-    assert_eq!(entry.head.dead_at - on.clock.now(), 1_000);
+    assert_eq!(entry.head.life.dead_at - entry.head.life.fresh_until, 300_000);
+    assert_eq!(entry.head.life.dead_at - on.clock.now(), 1_000);
 
     assert!(expire(&on, "user:1", 5_000, 10_000).await, "shorter is allowed too");
     on.clock.advance(Duration::from_secs(9));

@@ -203,8 +203,7 @@ impl Fixture {
     pub(crate) fn value(&self, text: &str, with: &[&str]) -> Value {
         let now = self.clock.now();
         Value {
-            fresh_until: now + 60_000,
-            dead_at: now + 120_000,
+            life: Life { since: now, fresh_until: now + 60_000, dead_at: now + 120_000 },
             keep: Duration::from_secs(120),
             tags: tags(with),
             shape: 7,

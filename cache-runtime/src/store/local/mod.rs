@@ -22,8 +22,8 @@ use self::{
     stamps::{Limits, Space, Stamps},
 };
 use super::{
-    Entry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Namespace, Payload, Reading,
-    ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+    Entry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Payload,
+    Reading, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
 
@@ -111,7 +111,7 @@ impl LocalStore {
     }
 
     fn is_live(&self, space: &Namespace, head: &Head, now: Millis) -> bool {
-        head.dead_at > now && self.stamps.admit_entry(space, head)
+        head.life.dead_at > now && self.stamps.admit_entry(space, head)
     }
 
     fn key<'a>(&self, space: &'a Namespace, key: &'a str) -> KeyRef<'a> {
@@ -220,13 +220,12 @@ impl LocalStore {
         Incremented::To(sum)
     }
 
-    fn expire_now(&self, space: &Namespace, key: &str, fresh_until: Millis, dead_at: Millis, keep: Duration) -> bool {
+    fn expire_now(&self, space: &Namespace, key: &str, life: Life, keep: Duration) -> bool {
         let key = self.key(space, key);
         let now = self.clock.now();
         let mut writing = self.shard(key).lock();
         let Some(stored) = writing.get(key).filter(|entry| self.is_live(space, &entry.head, now)) else { return false };
-        let dead_at = dead_at.min(now.saturating_add(millis(keep)));
-        let head = Head { fresh_until, dead_at, ..stored.head.clone() };
+        let head = Head { life: cut(life, now, keep), ..stored.head.clone() };
         writing.insert(key, Entry { head, payload: stored.payload.clone() });
         true
     }
@@ -259,7 +258,7 @@ impl LocalStore {
 }
 
 fn is_valid(head: &Head, space: &Space, now: Millis) -> bool {
-    head.dead_at > now && space.admits_entry(head)
+    head.life.dead_at > now && space.admits_entry(head)
 }
 
 /// Whether nothing that a load depended on was invalidated since it began.
@@ -272,10 +271,9 @@ fn still_holds(space: &Space, stamp: &Stamp, value: Option<&Value>) -> bool {
 }
 
 fn entry(value: Value, token: Token, stamp: &Stamp, now: Millis) -> Entry {
-    let Value { fresh_until, dead_at, keep, tags, shape, format, payload } = value;
-    let dead_at = dead_at.min(now.saturating_add(millis(keep)));
+    let Value { life, keep, tags, shape, format, payload } = value;
     let Stamp { incarnation, born, .. } = *stamp;
-    let head = Head { token, incarnation, born, fresh_until, dead_at, tags, shape, format };
+    let head = Head { token, incarnation, born, life: cut(life, now, keep), tags, shape, format };
     Entry { head, payload: payload.into_compact() }
 }
 
@@ -340,15 +338,8 @@ impl Store for LocalStore {
         Box::pin(async move { Ok(self.increment_now(space, increment)) })
     }
 
-    fn expire<'a>(
-        &'a self,
-        space: &'a Namespace,
-        key: &'a str,
-        fresh_until: Millis,
-        dead_at: Millis,
-        keep: Duration,
-    ) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.expire_now(space, key, fresh_until, dead_at, keep)) })
+    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.expire_now(space, key, life, keep)) })
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
@@ -382,4 +373,9 @@ impl Store for LocalStore {
         let live = |shard: &Shard| shard.count_where(|key, head| self.is_live(&key.space, head, now));
         Some(self.shards.iter().map(live).sum())
     }
+}
+
+/// A store that drops entries after `keep` does not serve them longer.
+fn cut(life: Life, now: Millis, keep: Duration) -> Life {
+    Life { dead_at: life.dead_at.min(now.saturating_add(millis(keep))), ..life }
 }

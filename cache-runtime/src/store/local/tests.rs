@@ -19,8 +19,7 @@ fn now<T>(future: StoreFuture<'_, T>) -> T {
 
 fn value(text: &str, tags: &[&str], clock: &Clock) -> Value {
     Value {
-        fresh_until: clock.now() + 60_000,
-        dead_at: clock.now() + 60_000,
+        life: Life { since: clock.now(), fresh_until: clock.now() + 60_000, dead_at: clock.now() + 60_000 },
         keep: Duration::from_secs(60),
         tags: conformance::tags(tags),
         shape: 0,

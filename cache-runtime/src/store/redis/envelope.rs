@@ -1,7 +1,7 @@
 //! The text form of an entry in Redis: JSON that `redis-cli GET` shows readably.
 //!
 //! ```json
-//! {"token":"…","inc":"…","born":7,"fresh":1700000000000,"dead":1700000060000,"tags":["org:1"],
+//! {"token":"…","inc":"…","born":7,"since":1699999940000,"fresh":1700000000000,"dead":1700000060000,"tags":["org:1"],
 //!  "shape":"00000000000000ff","format":"json","value":{"name":"Ada"}}
 //! ```
 //!
@@ -11,10 +11,7 @@
 
 use std::{fmt::Write as _, ops::Range, sync::Arc};
 
-use crate::{
-    clock::Millis,
-    store::{Entry, Format, Head, Payload, Token, Value},
-};
+use crate::store::{Entry, Format, Head, Life, Payload, Token, Value};
 
 use super::names::parse_token;
 
@@ -62,16 +59,17 @@ pub(super) fn until_born(token: Token, incarnation: Token, born: u64) -> String 
 }
 
 /// The beginning of an envelope, up to `dead`.
-pub(super) fn until_dead(token: Token, incarnation: Token, born: u64, fresh: Millis, dead: Millis) -> String {
+pub(super) fn until_dead(token: Token, incarnation: Token, born: u64, life: Life) -> String {
     let mut text = until_born(token, incarnation, born);
+    let Life { since, fresh_until: fresh, dead_at: dead } = life;
     // Writing to a string does not fail.
-    let _ = write!(text, r#","fresh":{fresh},"dead":{dead}"#);
+    let _ = write!(text, r#","since":{since},"fresh":{fresh},"dead":{dead}"#);
     text
 }
 
 /// A whole envelope.
 pub(super) fn seal(token: Token, incarnation: Token, born: u64, value: &Value) -> Vec<u8> {
-    let mut text = until_dead(token, incarnation, born, value.fresh_until, value.dead_at);
+    let mut text = until_dead(token, incarnation, born, value.life);
     let tags = serde_json::to_string(&value.tags).unwrap_or_else(|_| "[]".to_owned());
     let format = name_of(value.format);
     let _ = write!(text, r#","tags":{tags},"shape":"{:016x}","format":"{format}","value":"#, value.shape);
@@ -102,6 +100,8 @@ impl<'a> Cursor<'a> {
         let incarnation = parse_token(self.take(32)?)?;
         self.skip(br#"","born":"#)?;
         let born = self.number()?;
+        self.skip(br#","since":"#)?;
+        let since = self.number()?;
         self.skip(br#","fresh":"#)?;
         let fresh_until = self.number()?;
         self.skip(br#","dead":"#)?;
@@ -115,7 +115,7 @@ impl<'a> Cursor<'a> {
         self.skip(br#"","value":"#)?;
         let start = len - self.0.len();
         let value = self.0.strip_suffix(b"}").filter(|value| !value.is_empty())?;
-        let head = Head { token, incarnation, born, fresh_until, dead_at, tags, shape, format };
+        let head = Head { token, incarnation, born, life: Life { since, fresh_until, dead_at }, tags, shape, format };
         Some((head, start..start + value.len()))
     }
 

@@ -6,8 +6,7 @@ use super::*;
 
 fn value(payload: &str, tags: &[&str]) -> Value {
     Value {
-        fresh_until: 10,
-        dead_at: u64::MAX,
+        life: Life { since: 5, fresh_until: 10, dead_at: u64::MAX },
         keep: Duration::from_secs(1),
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
         shape: 0xff,
@@ -32,8 +31,11 @@ fn an_entry_reads_back_and_is_json() {
         assert_eq!(opened.seen, Some(Token(1)));
         assert!(!opened.unreadable);
         assert_eq!(&*entry.payload, br#"{"name":"Ada","list":[1,2]}"#);
-        let Head { token, incarnation, born, fresh_until, dead_at, tags: read, shape, format } = entry.head;
-        assert_eq!((token, incarnation, born, fresh_until, dead_at), (Token(1), Token(2), 3, 10, u64::MAX));
+        let Head { token, incarnation, born, life, tags: read, shape, format } = entry.head;
+        assert_eq!(
+            (token, incarnation, born, life),
+            (Token(1), Token(2), 3, Life { since: 5, fresh_until: 10, dead_at: u64::MAX })
+        );
         assert_eq!(read.iter().map(|tag| &**tag).collect::<Vec<_>>(), tags);
         assert_eq!((shape, format), (0xff, Format::Json));
     }
@@ -89,7 +91,7 @@ fn what_is_not_an_envelope_can_still_be_told_apart() {
     assert_ne!(seen(b"garbage"), seen(b"other"));
     assert_ne!(seen(&[0xff; 3]), seen(&[0xff; 200]));
     assert_eq!(seen(b"\x01"), Token(1 << 120));
-    let deep = [br#"{"token":"00000000000000000000000000000001","inc":"00000000000000000000000000000002","born":1,"fresh":1,"dead":1,"tags":"#.to_vec(), vec![b'['; 100_000]].concat();
+    let deep = [br#"{"token":"00000000000000000000000000000001","inc":"00000000000000000000000000000002","born":1,"since":1,"fresh":1,"dead":1,"tags":"#.to_vec(), vec![b'['; 100_000]].concat();
     assert_eq!(seen(&deep), Token(1));
     let huge = r#"{"token":"00000000000000000000000000000001","inc":"00000000000000000000000000000002","born":99999999999999999999999}"#;
     assert_eq!(seen(huge.as_bytes()), Token(1));
@@ -119,13 +121,13 @@ proptest! {
     ) {
         let payload = serde_json::to_string(&text).unwrap();
         let names: Vec<&str> = tags.iter().map(String::as_str).collect();
-        let value = Value { fresh_until: fresh, dead_at: dead, shape, ..value(&payload, &names) };
+        let value = Value { life: Life { since: fresh, fresh_until: fresh, dead_at: dead }, shape, ..value(&payload, &names) };
         let bytes = seal(Token(token), Token(inc), born, &value);
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
         let entry = Opened::new(Some(bytes)).entry.unwrap();
         prop_assert_eq!(&*entry.payload, payload.as_bytes());
         let expected = Head {
-            token: Token(token), incarnation: Token(inc), born, fresh_until: fresh, dead_at: dead,
+            token: Token(token), incarnation: Token(inc), born, life: Life { since: fresh, fresh_until: fresh, dead_at: dead },
             tags: value.tags, shape, format: Format::Json,
         };
         prop_assert_eq!(entry.head, expected);

@@ -34,14 +34,14 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    clock::{Clock, Millis, millis},
+    clock::{Clock, millis},
     config::RedisConfig,
     error::{Error, Result},
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, ServerInfo, Store, StoreFuture,
-    Token,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
+    StoreFuture, Token,
 };
 
 mod answer;
@@ -165,15 +165,8 @@ impl Store for RedisStore {
         Box::pin(self.increment(space, increment))
     }
 
-    fn expire<'a>(
-        &'a self,
-        space: &'a Namespace,
-        key: &'a str,
-        fresh_until: Millis,
-        dead_at: Millis,
-        keep: Duration,
-    ) -> StoreFuture<'a, bool> {
-        Box::pin(self.expire(space, key, fresh_until, dead_at, keep))
+    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(self.expire(space, key, life, keep))
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bb8_redis::redis::Value;
 
 use crate::{
-    clock::{Millis, millis},
+    clock::millis,
     error::{Error, Result},
-    store::{Found, Head, Increment, Incremented, Namespace, Reading, Stamp},
+    store::{Found, Head, Increment, Incremented, Life, Namespace, Reading, Stamp},
 };
 
 use super::{
@@ -68,19 +68,12 @@ impl RedisStore {
         sum_of(answer.ok_or_else(|| fault::unexpected("an increment"))?)
     }
 
-    pub(super) async fn expire(
-        &self,
-        space: &Namespace,
-        key: &str,
-        fresh_until: Millis,
-        dead_at: Millis,
-        keep: Duration,
-    ) -> Result<bool> {
+    pub(super) async fn expire(&self, space: &Namespace, key: &str, life: Life, keep: Duration) -> Result<bool> {
         for _ in 0..ATTEMPTS {
             let keys = [key];
             let Reading { found, stamp } = self.read(space, &keys, &[]).await?;
             let Some(entry) = found.into_iter().next().and_then(|found| found.entry) else { return Ok(false) };
-            let head = Head { fresh_until, dead_at, ..entry.head.clone() };
+            let head = Head { life, ..entry.head.clone() };
             if self.set_deadlines(space, key, &head, keep, stamp).await? {
                 return Ok(true);
             }
@@ -100,7 +93,7 @@ impl RedisStore {
     ) -> Result<bool> {
         let mut session = self.session_on(stamp.link, space).await?;
         let names = Names::of(space);
-        let changed = envelope::until_dead(new_token()?, head.incarnation, head.born, head.fresh_until, head.dead_at);
+        let changed = envelope::until_dead(new_token()?, head.incarnation, head.born, head.life);
         let calls = [
             Call::new(&EXPIRE, vec![names.value(key)]).show(head.token).arg(changed).show(px(keep)),
             // The stamps of its tags must outlive it.

@@ -142,8 +142,8 @@ impl RedisStore {
 fn found(opened: Opened, stamps: &Stamps, now: u64) -> Found {
     let Opened { entry, seen, unreadable } = opened;
     let valid = |entry: &Entry| {
-        let Head { incarnation, born, dead_at, tags, .. } = &entry.head;
-        *dead_at > now && stamps.cover(*incarnation, *born, tags)
+        let Head { incarnation, born, life, tags, .. } = &entry.head;
+        life.dead_at > now && stamps.cover(*incarnation, *born, tags)
     };
     Found { entry: entry.filter(valid).map(Arc::new), seen, unreadable }
 }

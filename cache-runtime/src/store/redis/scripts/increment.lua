@@ -12,7 +12,7 @@ if value ~= '' then
     -- Written since the caller read. It counts as valid if the caller's own reading of the
     -- stamps says so: same incarnation, and not older than the counter was then.
     local inc, born, dead =
-      string.match(value, '^{"token":"%x+","inc":"(%x+)","born":(%d+),"fresh":%d+,"dead":(%d+),')
+      string.match(value, '^{"token":"%x+","inc":"(%x+)","born":(%d+),"since":%d+,"fresh":%d+,"dead":(%d+),')
     if inc ~= ARGV[4] or tonumber(born) < tonumber(ARGV[5]) or tonumber(dead) <= tonumber(ARGV[6]) then
       return { 2 }
     end
@@ -24,7 +24,7 @@ if not usable then
   redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[9])
   return { 1, ARGV[1] }
 end
-local from = string.find(value, ',"fresh":', 1, true)
+local from = string.find(value, ',"since":', 1, true)
 local _, to = string.find(value, ',"value":', 1, true)
 local number = string.sub(value, to + 1, -2)
 if not string.find(number, '^%-?%d+$') then return { 3 } end

@@ -3,7 +3,7 @@
 use cache_test_support::{Reply, Settings};
 
 use super::*;
-use crate::store::{Format, Value};
+use crate::store::{Format, Life, Value};
 
 #[tokio::test]
 async fn a_value_is_json_that_redis_cli_shows() {
@@ -142,7 +142,12 @@ async fn keys_go_by_themselves_and_stamps_outlive_their_entries() {
     let value = Value { keep: Duration::ZERO, ..setup.on.value("1", &[]) };
     assert_eq!(setup.on.fill(load.fills(value)).await, Filled::Current);
     let load = setup.on.begin("for ever", &[]).await;
-    let value = Value { keep: Duration::MAX, dead_at: u64::MAX, format: Format::Absent, ..setup.on.value("null", &[]) };
+    let value = Value {
+        keep: Duration::MAX,
+        life: Life { since: 0, fresh_until: u64::MAX, dead_at: u64::MAX },
+        format: Format::Absent,
+        ..setup.on.value("null", &[])
+    };
     assert_eq!(setup.on.fill(load.fills(value)).await, Filled::Current);
     assert!(setup.on.find("for ever").await.entry.is_some());
 }
