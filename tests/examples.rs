@@ -50,6 +50,15 @@ fn an_unknown_backend_ends_the_program_with_the_accepted_ones() {
 }
 
 #[test]
+fn a_dot_env_file_is_honoured_and_the_environment_wins_over_it() {
+    let mut example = Example::new("quickstart", &[]);
+    std::fs::write(example.folder.path().join(".env"), "CACHE_BACKEND=memcached\n").expect("a file");
+    assert!(!example.output().status.success());
+    example.command.env("CACHE_BACKEND", "local");
+    assert!(example.output().status.success());
+}
+
+#[test]
 fn a_wrong_password_is_named_and_not_repeated() {
     let redis = RedisServer::start();
     let mut environment = on(&redis);
@@ -218,7 +227,7 @@ fn on(redis: &RedisServer) -> Vec<(&'static str, String)> {
 /// An example's program, with a folder of its own for its database, and no `.env` above it.
 struct Example {
     command: Command,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Example {
@@ -231,7 +240,7 @@ impl Example {
             }
         }
         command.current_dir(&folder).env("EXAMPLES_DATA", folder.path()).envs(environment.iter().cloned());
-        Self { command, _folder: folder }
+        Self { command, folder }
     }
 
     fn output(&mut self) -> Output {
