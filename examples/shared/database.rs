@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior, params};
 
 pub const USERS: u64 = 10_000;
-pub const ORDERS: u64 = 50_000;
+pub const ORDERS: u64 = 20_000;
 
 /// An error that the callers of one load can share: it is `Clone`.
 #[derive(Debug, Clone)]
