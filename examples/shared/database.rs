@@ -85,7 +85,7 @@ fn folder() -> PathBuf {
 /// the other waits and finds everything there.
 fn fill_if_empty(connection: &mut Connection) -> rusqlite::Result<bool> {
     const FIRST: [&str; 10] =
-        ["Ada", "Alan", "Barbara", "Claude", "Donald", "Edsger", "Frances", "Grace", "Ken", "Margaret"];
+        ["Ada", "Alan", "Barbara", "Charles", "Donald", "Edsger", "Frances", "Grace", "Ken", "Margaret"];
     const LAST: [&str; 10] =
         ["Allen", "Dijkstra", "Hamilton", "Hopper", "Knuth", "Liskov", "Lovelace", "Shannon", "Thompson", "Turing"];
 
