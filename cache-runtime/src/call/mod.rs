@@ -103,7 +103,7 @@ pub(crate) fn begin<'c, S: Shape>(
     key.finish(function.map_or(0, |function| function.plan().policy.version));
     let scope = scope::current();
     let make_call = || Call::new(shape, codec, function, cache, key.full(), scope);
-    if scope != Scope::Normal {
+    if scope != Scope::Normal || scope::has_grant(key.full()) {
         return Enter::Miss(make_call());
     }
     match near_hit::<S>(&codec, cache, function, &key) {
