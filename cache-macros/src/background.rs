@@ -8,7 +8,7 @@ use crate::{
     args::Args,
     errors::Errors,
     function::{Function, Param, arguments, bare, type_arguments},
-    plan::{owned_form, spelled},
+    plan::{owned, spelled},
     scope::{first_span, located},
 };
 
@@ -48,14 +48,8 @@ fn owned_part(ty: &Type) -> &Type {
 
 fn advice(ty: &Type) -> String {
     match bare(ty) {
-        Type::Reference(reference) => match bare(&reference.elem) {
-            Type::Slice(slice) => match bare(&slice.elem) {
-                Type::Reference(element) => format!("&[{}]", owned_form(&element.elem)),
-                _ => "an owned type".into(),
-            },
-            _ => "an owned type".into(),
-        },
-        _ => "an owned type".into(),
+        Type::Reference(reference) => format!("&{}", owned(&reference.elem)),
+        other => owned(other),
     }
 }
 

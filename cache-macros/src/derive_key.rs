@@ -141,6 +141,7 @@ fn by_template(
     generics: &mut Generics,
     errors: &mut Errors,
 ) -> TokenStream {
+    let before = errors.count();
     let template = Template::parse(literal, errors);
     let Data::Struct(data) = &input.data else {
         errors.at(literal, "a template needs the fields of a struct; for an enum write `#[cache_key(hash)]`");
@@ -163,7 +164,10 @@ fn by_template(
             }
         }
     }
-    account(literal, &fields, &named, skip, errors);
+    // A word that is wrong is one mistake, not also the silence about the right one.
+    if errors.count() == before {
+        account(literal, &fields, &named, skip, errors);
+    }
     write_slots(&slots, &site!(__key))
 }
 

@@ -44,7 +44,8 @@ fn cached_item(attr: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -
         return quote::quote!(#function #siblings);
     }
     let stand_ins = fallback::stand_ins(&plan);
-    fallback::with_item(errors, &quote::quote!(#item #stand_ins))
+    let original = plan.function.without_attr("cached");
+    fallback::with_item(errors, &quote::quote!(#original #stand_ins))
 }
 
 /// Invalidates after a write.
