@@ -189,7 +189,7 @@ fn slot(place: &Place, field: &Field<'_>, literal: Span) -> Slot {
         Err(_) => Ident::new(name, located(literal)).into_token_stream(),
     });
     let reference = quote_spanned!(at=> &self.#member #(.#behind)*);
-    let value = Value { reference, span: first_span(field.ty) };
+    let value = Value { root: None, reference, span: first_span(field.ty) };
     if place.hash { Slot::Hash(value) } else { Slot::Arg(value) }
 }
 

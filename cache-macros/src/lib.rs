@@ -8,6 +8,7 @@ mod args;
 mod background;
 mod derive_key;
 mod duration;
+mod each;
 mod errors;
 mod expand;
 mod fallback;

@@ -7,6 +7,7 @@ use syn::{Path, Type};
 use crate::{
     args::{Args, Given},
     background,
+    each::Each,
     errors::Errors,
     function::{Function, Kind, arguments, bare, is_ours, mentions, type_arguments},
     policy::Policy,
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) key: Key,
     pub(crate) tags: Vec<Resolved>,
     pub(crate) policy: Policy,
+    /// The ids of a function over many.
+    pub(crate) each: Option<Each>,
     /// Whether a load can run without its caller.
     pub(crate) background: bool,
     /// The generated names end in this: the function's own name, unless `invalidate = …` says otherwise.
@@ -63,6 +66,7 @@ impl Plan {
         let tags = tags.map(|tag| resolve(tag, &function, errors)).collect();
         let policy = Policy::check(&args, &private, errors);
         check_names(&args, errors);
+        let each = Each::judge(&args, &function, errors);
         let (handle, invalidate) = names(&mut args, &function);
         let background = background::wanted(&args);
         if let Some(option) = &background {
@@ -70,7 +74,7 @@ impl Plan {
         }
         let background = background.is_some();
         let home = home.unwrap_or_else(|| home_of(&function, &args));
-        Self { function, args, home, krate, key, tags, policy, background, handle, invalidate }
+        Self { function, args, home, krate, key, tags, policy, each, background, handle, invalidate }
     }
 
     /// The names that the key needs: of arguments, and of type parameters.
