@@ -17,27 +17,27 @@ use std::sync::Arc;
 use cache_runtime::{CacheKey, cached, invalidates, refreshes};
 
 /// Names that shadow all that a careless expansion would use.
-mod shadow {
-    #![allow(dead_code, non_snake_case, unused_macros, clippy::items_after_statements)]
+pub mod shadow {
+    #![allow(dead_code, missing_docs, non_snake_case, unused_macros, clippy::items_after_statements)]
 
-    pub(super) struct Result;
-    pub(super) struct Option;
-    pub(super) struct Some;
-    pub(super) struct None;
-    pub(super) struct Err;
-    pub(super) struct Box;
-    pub(super) struct String;
-    pub(super) struct Vec;
-    pub(super) mod std {}
-    pub(super) mod core {}
-    pub(super) mod serde {}
-    pub(super) mod cache_runtime {}
-    pub(super) const fn Ok() {}
-    pub(super) trait Future {}
-    pub(super) trait Send {}
-    pub(super) trait Clone {}
-    pub(super) trait Outer {}
-    pub(super) trait Inner {}
+    pub struct Result;
+    pub struct Option;
+    pub struct Some;
+    pub struct None;
+    pub struct Err;
+    pub struct Box;
+    pub struct String;
+    pub struct Vec;
+    pub mod std {}
+    pub mod core {}
+    pub mod serde {}
+    pub mod cache_runtime {}
+    pub const fn Ok() {}
+    pub trait Future {}
+    pub trait Send {}
+    pub trait Clone {}
+    pub trait Outer {}
+    pub trait Inner {}
     macro_rules! line {
         () => {};
     }
@@ -57,40 +57,43 @@ mod shadow {
         negative_ttl = 1,
         companions(peek, key, refresh)
     )]
-    pub(super) async fn one(id: u64, ttl: u64) -> ::std::option::Option<u64> {
+    pub async fn one(id: u64, ttl: u64) -> ::std::option::Option<u64> {
         ::std::option::Option::Some(id)
     }
 
     #[::cache_runtime::cached]
-    pub(super) async fn two(id: u64) -> ::std::result::Result<u64, ()> {
+    pub async fn two(id: u64) -> ::std::result::Result<u64, ()> {
         ::std::result::Result::Ok(id)
     }
 
     #[::cache_runtime::cached(key = "shadow3:<id>", stale_while_revalidate = 3, detached)]
-    pub(super) async fn three(id: &str) -> ::std::result::Result<usize, ()> {
+    pub async fn three(id: &str) -> ::std::result::Result<usize, ()> {
         ::std::result::Result::Ok(id.len())
     }
 
-    #[::cache_runtime::invalidates(self::two(id), tag = "a:<id>")]
-    pub(super) async fn write(id: u64) -> u64 {
+    #[::cache_runtime::invalidates(two(id), tag = "a:<id>")]
+    pub async fn write(id: u64) -> u64 {
         id
     }
 }
 
-mod renamed {
+/// The runtime under another name.
+pub mod renamed {
+    #![allow(missing_docs)]
+
     extern crate cache_runtime as store;
 
     #[store::cached(key = "renamed:<id>", crate = self::store)]
-    pub(super) async fn get(id: u64) -> u64 {
+    pub async fn get(id: u64) -> u64 {
         id
     }
 
     #[derive(store::CacheKey)]
     #[cache_key("<0>", crate = self::store)]
-    pub(super) struct Id(pub(super) u64);
+    pub struct Id(pub u64);
 
-    #[store::invalidates(self::get(id), crate = self::store)]
-    pub(super) async fn set(id: u64) {}
+    #[store::invalidates(get(id), crate = self::store)]
+    pub async fn set(id: u64) {}
 }
 
 macro_rules! define {

@@ -91,7 +91,9 @@ impl Each {
 
 /// What cannot go with `each`.
 fn check_company(args: &Args, ids: &str, errors: &mut Errors) {
-    for name in args.skip.iter().flat_map(|skip| &skip.value).filter(|name| *name == ids) {
+    // With a template it is the template's contradiction.
+    let skipped = args.skip.iter().filter(|_| args.key.is_none());
+    for name in skipped.flat_map(|skip| &skip.value).filter(|name| *name == ids) {
         errors.at(name, format!("`each = {ids}` makes an entry of each id, so `{ids}` cannot be skipped"));
     }
     for name in args.companions.iter().flat_map(|given| &given.value).filter(|name| *name == "peek" || *name == "key") {

@@ -212,7 +212,7 @@ fn check(function: &Function, attribute: &str, given: &Targets, errors: &mut Err
         );
         errors.at(function.sig.fn_token, message);
     }
-    if given.targets.is_empty() {
+    if given.targets.is_empty() && errors.is_empty() {
         errors.at(
             function.name(),
             format!("`#[{attribute}(…)]` names nothing: write the call whose value is old, as in `#[{attribute}(get_user(id))]`"),

@@ -24,13 +24,15 @@ pub(super) fn inside(plan: &Plan, each: &Each) -> TokenStream {
     let options = options(plan, each);
     let run = body::run(&plan.function);
     let bound = each.bound_to(&site!(__ids));
+    let begin = quote_spanned!(located(first_span(&each.id))=> #krate::__private::batch);
     site! {
         #shape
         let __batch = {
             #parts
             let __ids = #ids;
-            #krate::__private::batch(
-                __shape, #kept, __function, __cache, __ids, #write_key, #write_id, #write_result,
+            let __each = #kept;
+            #begin(
+                __shape, __each, __function, __cache, __ids, #write_key, #write_id, #write_result,
             )
         };
         #krate::__private::Box::pin(async move {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, future::Future, marker::PhantomData};
 
-use super::{Background, Codec, Function, IntoTtl, Invalidation, Shape, Shaped, Shared, Stored};
+use super::{Background, Codec, Function, IntoTtl, Invalidation, Shape, Shaped, Shared, Split, Stored};
 use crate::{cache::Cache, key::KeyWriter};
 
 /// A map or a list of pairs: an id and its value.
@@ -64,49 +64,70 @@ impl IntoKey<String> for &str {
     }
 }
 
+/// The pairs in a return type, and how their values are kept.
+///
+/// What needs the bounds stands here, so that a type without them is one error.
+pub struct Each<S: Shape, K, V> {
+    /// Keeps one value.
+    pub(crate) codec: Codec<V>,
+    /// Takes a result apart.
+    pub(crate) take: fn(S::Value) -> Vec<(K, V)>,
+    /// Puts a result together.
+    pub(crate) make: fn(Vec<(K, V)>) -> S::Value,
+}
+
+impl<S: Shape, K, V> Each<S, K, V>
+where
+    S::Value: Pairs<Key = K, Value = V>,
+{
+    fn new(codec: Codec<V>) -> Self {
+        Self { codec, take: |all| all.into_pairs().collect(), make: |pairs| S::Value::of_pairs(pairs.into_iter()) }
+    }
+}
+
+type KeyOf<S> = <<S as Shape>::Value as Pairs>::Key;
+type ValueOf<S> = <<S as Shape>::Value as Pairs>::Value;
+
 /// Values that stores keep, one for each id.
 #[must_use]
-pub fn stored_each<S: Shape>(_: Shaped<S>) -> Codec<<S::Value as Pairs>::Value>
+pub fn stored_each<S: Shape>(_: Shaped<S>) -> Each<S, KeyOf<S>, ValueOf<S>>
 where
     S::Value: Pairs<Value: Stored>,
 {
-    Codec::stored()
+    Each::new(Codec::stored())
 }
 
 /// Values that stay in this process, one for each id.
 #[must_use]
-pub fn near_each<S: Shape>(_: Shaped<S>) -> Codec<<S::Value as Pairs>::Value>
+pub fn near_each<S: Shape>(_: Shaped<S>) -> Each<S, KeyOf<S>, ValueOf<S>>
 where
     S::Value: Pairs<Value: Shared>,
 {
-    Codec::near()
+    Each::new(Codec::near())
 }
 
 /// A call for many ids.
-pub struct Batch<'c, S: Shape, T> {
+pub struct Batch<'c, S: Shape, T, K, V> {
     ids: Vec<T>,
-    shape: PhantomData<fn() -> (S, &'c ())>,
+    each: Each<S, K, V>,
+    lifetime: PhantomData<fn() -> &'c ()>,
 }
 
 /// Begins a call for many ids.
 #[expect(clippy::too_many_arguments, reason = "generated code gives what it has")]
-pub fn batch<'c, S, T>(
+pub fn batch<'c, S: Shape, T: Clone + IntoKey<K>, K, V>(
     _: Shaped<S>,
-    _: Codec<<S::Value as Pairs>::Value>,
+    each: Each<S, K, V>,
     function: &'static Function,
     cache: &Cache,
     ids: Vec<T>,
     mut write_key: impl FnMut(&mut KeyWriter, &T),
     _: impl Fn(&mut KeyWriter, &T) + Send + Sync + 'c,
-    _: impl Fn(&mut KeyWriter, &<S::Value as Pairs>::Key) + Send + Sync + 'c,
-) -> Batch<'c, S, T>
-where
-    S: Shape<Value: Pairs>,
-    T: Clone + IntoKey<<S::Value as Pairs>::Key>,
-{
+    _: impl Fn(&mut KeyWriter, &K) + Send + Sync + 'c,
+) -> Batch<'c, S, T, K, V> {
     let mut seen = HashSet::new();
     let ids = ids.into_iter().filter(|id| seen.insert(key_of(cache, function, id, &mut write_key)));
-    Batch { ids: ids.collect(), shape: PhantomData }
+    Batch { ids: ids.collect(), each, lifetime: PhantomData }
 }
 
 fn key_of<T>(
@@ -121,7 +142,7 @@ fn key_of<T>(
     key.key().into()
 }
 
-impl<'c, S: Shape<Value: Pairs>, T: Clone> Batch<'c, S, T> {
+impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
     /// Whether this call uses the cache.
     #[must_use]
     pub fn when(self, _: bool) -> Self {
@@ -142,7 +163,7 @@ impl<'c, S: Shape<Value: Pairs>, T: Clone> Batch<'c, S, T> {
 
     /// More tags, from a value.
     #[must_use]
-    pub fn tags_with<I>(self, _: impl Fn(&<S::Value as Pairs>::Value) -> I + Send + Sync + 'c) -> Self
+    pub fn tags_with<I>(self, _: impl Fn(&V) -> I + Send + Sync + 'c) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
@@ -151,13 +172,13 @@ impl<'c, S: Shape<Value: Pairs>, T: Clone> Batch<'c, S, T> {
 
     /// How long a value lives, from the value.
     #[must_use]
-    pub fn ttl_with<D: IntoTtl>(self, _: impl Fn(&<S::Value as Pairs>::Value) -> D + Send + Sync + 'c) -> Self {
+    pub fn ttl_with<D: IntoTtl>(self, _: impl Fn(&V) -> D + Send + Sync + 'c) -> Self {
         self
     }
 
     /// Values that are not to be cached.
     #[must_use]
-    pub fn unless(self, _: impl Fn(&<S::Value as Pairs>::Value) -> bool + Send + Sync + 'c) -> Self {
+    pub fn unless(self, _: impl Fn(&V) -> bool + Send + Sync + 'c) -> Self {
         self
     }
 
@@ -172,7 +193,12 @@ impl<'c, S: Shape<Value: Pairs>, T: Clone> Batch<'c, S, T> {
     where
         F: Future<Output = S::Return>,
     {
-        body(self.ids).await
+        let Each { codec: _, take, make } = self.each;
+        match S::split(body(self.ids).await) {
+            Split::Value(all) => S::value(make(take(all))),
+            Split::None(absent) => S::absent(absent),
+            Split::Err(error) => S::error(error),
+        }
     }
 }
 

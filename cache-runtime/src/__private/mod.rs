@@ -13,7 +13,7 @@ pub use std::{any::type_name, boxed::Box, string::String, time::Duration, vec::V
 pub use linkme;
 pub use serde::Serialize;
 
-pub use batch::{Batch, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
+pub use batch::{Batch, Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
 pub use entry::{
     global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
     peek, refreshing, stored, write,

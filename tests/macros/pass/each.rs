@@ -28,7 +28,11 @@ impl Service {
     }
 
     #[cached(each = ids, detached, companions(refresh))]
-    async fn squares(self, factor: &str, ids: impl IntoIterator<Item = u32> + Send + 'static) -> Option<Vec<(u32, u32)>> {
+    async fn squares(
+        self,
+        factor: &str,
+        ids: impl IntoIterator<Item = u32> + Send + 'static,
+    ) -> Option<Vec<(u32, u32)>> {
         let factor: u32 = factor.parse().ok()?;
         Some(ids.into_iter().map(|id| (id, id * id * factor)).collect())
     }
