@@ -13,9 +13,9 @@ use crate::{
     errors::Errors,
     expand::{expand, site},
     fallback,
-    function::{bare, last_segment, mentions},
+    function::{bare, is_ours, last_segment, mentions},
     generics::narrow,
-    plan::{Home, Plan, is_ours, spelled},
+    plan::{Home, Plan, spelled},
 };
 
 /// Whether the item begins as an `impl` block does.
@@ -52,7 +52,7 @@ pub(crate) fn cached(attr: TokenStream, item: &TokenStream) -> TokenStream {
             errors.extend(faulty);
             continue;
         };
-        if faulty.is_empty() {
+        if faulty.is_empty() && block_is_sound {
             let expansion = expand(&plan);
             siblings.push(expansion.siblings);
             *item = ImplItem::Verbatim(expansion.function);

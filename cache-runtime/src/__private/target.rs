@@ -2,7 +2,7 @@
 
 use std::{any::Any, future::Future, marker::PhantomData};
 
-use super::{Codec, Function, Shape, Shaped, Split, entry};
+use super::{Codec, Function, Plain, Shape, Shaped, Split, entry};
 use crate::{
     cache::Cache,
     call::Call,
@@ -26,6 +26,11 @@ impl<R> Target<R> {
     #[must_use]
     pub const fn returned(&self) -> PhantomData<fn() -> R> {
         PhantomData
+    }
+
+    fn of_value<V>(self) -> Target<V> {
+        let Self { cache, function, full_key, codec, invalidation, returned: _ } = self;
+        Target { cache, function, full_key, codec, invalidation, returned: PhantomData }
     }
 
     /// The same entry, which is dropped and not replaced: how long its value lives, or whether it is
@@ -64,36 +69,54 @@ pub trait Caches<V>: Shape<Value = V> {}
 #[diagnostic::do_not_recommend]
 impl<S: Shape<Value = V>, V> Caches<V> for S {}
 
-/// Runs a writer, and makes the value that it returns the cached one.
-///
-/// 1. The lease is taken. 2. The writer runs. 3. Its value is filled under the lease. If anybody touched the
-/// key between 1 and 3, or the backend does not answer, the entry is invalidated instead.
-pub async fn refresh<W: Shape, S: Caches<W::Value> + 'static>(
+/// A writer that is about to run, and the entry that gets its value.
+pub struct RefreshingWriter<W: Shape> {
+    target: Target<W::Value>,
+    codec: Option<Codec<W::Value>>,
+}
+
+/// Joins a writer with the entry that it refreshes. A step of its own, so that values of different
+/// types are one error.
+pub fn refresh<W: Shape, S: Caches<W::Value>>(
     _: Shaped<W>,
-    shape: Shaped<S>,
+    _: Shaped<S>,
     target: Target<S::Return>,
-    body: impl Future<Output = W::Return>,
-) -> W::Return
+) -> RefreshingWriter<W>
 where
-    S::Value: 'static,
+    W::Value: 'static,
 {
-    let Target { cache, function, full_key, codec, invalidation, .. } = target;
-    let writer = Writer::new([invalidation]);
-    let Ok(codec) = codec.downcast::<Codec<S::Value>>() else {
-        return finish::<W, 1>(W::split(body.await), writer).await;
-    };
-    let call = Call::for_writer(shape, *codec, function, &cache, &full_key);
-    let replacement = call.begin_replacement().await;
-    match W::split(replacement.during(body).await) {
-        Split::Value(value) => {
-            if call.replace(&value, replacement).await {
-                writer.is_settled();
-            } else {
-                writer.wrote().await;
+    let codec = target.codec.downcast_ref::<Codec<W::Value>>().copied();
+    RefreshingWriter { target: target.of_value(), codec }
+}
+
+impl<W: Shape> RefreshingWriter<W>
+where
+    W::Value: 'static,
+{
+    /// Runs the writer, and makes the value that it returns the cached one.
+    ///
+    /// 1. The lease is taken. 2. The writer runs. 3. Its value is filled under the lease. If anybody touched the
+    /// key between 1 and 3, or the backend does not answer, the entry is invalidated instead.
+    pub async fn run(self, body: impl Future<Output = W::Return>) -> W::Return {
+        let Self { target: Target { cache, function, full_key, invalidation, .. }, codec } = self;
+        let writer = Writer::new([invalidation]);
+        let Some(codec) = codec else {
+            return finish::<W, 1>(W::split(body.await), writer).await;
+        };
+        let shape = Shaped::<Plain<W::Value>> { errors: None };
+        let call = Call::for_writer(shape, codec, function, &cache, &full_key);
+        let replacement = call.begin_replacement().await;
+        match W::split(replacement.during(body).await) {
+            Split::Value(value) => {
+                if call.replace(&value, replacement).await {
+                    writer.is_settled();
+                } else {
+                    writer.wrote().await;
+                }
+                W::value(value)
             }
-            W::value(value)
+            other => finish::<W, 1>(other, writer).await,
         }
-        other => finish::<W, 1>(other, writer).await,
     }
 }
 
