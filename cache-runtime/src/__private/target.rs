@@ -95,8 +95,12 @@ where
 {
     /// Runs the writer, and makes the value that it returns the cached one.
     ///
-    /// 1. The lease is taken. 2. The writer runs. 3. Its value is filled under the lease. If anybody touched the
-    /// key between 1 and 3, or the backend does not answer, the entry is invalidated instead.
+    /// 1. The lease is taken.
+    /// 2. The writer runs.
+    /// 3. Its value is filled under the lease.
+    ///
+    /// If anybody touched the key between 1 and 3, or the backend does not answer, the entry is
+    /// invalidated instead.
     pub async fn run(self, body: impl Future<Output = W::Return>) -> W::Return {
         let Self { target: Target { cache, function, full_key, invalidation, .. }, codec } = self;
         let writer = Writer::new([invalidation]);
@@ -109,7 +113,7 @@ where
         match W::split(replacement.during(body).await) {
             Split::Value(value) => {
                 if call.replace(&value, replacement).await {
-                    writer.is_settled();
+                    writer.settle();
                 } else {
                     writer.wrote().await;
                 }
@@ -124,7 +128,7 @@ where
 pub(super) async fn finish<W: Shape, const N: usize>(split: Split<W>, writer: Writer<N>) -> W::Return {
     match split {
         Split::Err(error) => {
-            writer.is_settled();
+            writer.settle();
             W::error(error)
         }
         Split::None(absent) => {
