@@ -140,6 +140,8 @@ pub(crate) fn run(function: &Function) -> TokenStream {
             if let ::core::option::Option::Some(__returned) = ::core::option::Option::None::<#output> {
                 return __returned;
             }
+            // A body may end in a panic, or never.
+            #[allow(clippy::diverging_sub_expression)]
             let __returned: #output = #body;
             #[allow(unreachable_code)]
             __returned
