@@ -67,6 +67,17 @@ pub(crate) async fn granted<F: Future>(full_key: Box<str>, grant: impl Any + Sen
     GRANT.scope(Cell::new(Some((full_key, Box::new(grant)))), work).await
 }
 
+/// Whether this task has a grant for this key: it has come to load, and must not be answered.
+pub(crate) fn has_grant(full_key: &str) -> bool {
+    let is_for_key = |cell: &Cell<Option<(Box<str>, Box<dyn Any + Send>)>>| {
+        let grant = cell.take();
+        let found = grant.as_ref().is_some_and(|(key, _)| &**key == full_key);
+        cell.set(grant);
+        found
+    };
+    !none_is_open() && GRANT.try_with(is_for_key).unwrap_or(false)
+}
+
 /// The grant for this key, once.
 pub(crate) fn take_grant<G: Any>(full_key: &str) -> Option<Box<G>> {
     if none_is_open() {
