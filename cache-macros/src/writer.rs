@@ -9,11 +9,12 @@ use syn::{
 };
 
 use crate::{
-    args::{Given, string, unknown},
+    args::{Given, unknown},
     errors::Errors,
     expand::{cache, run, shape, site, whole_body, write_slots},
     function::{Function, Kind},
     plan::{check_output_is_named, runtime, spelled},
+    raw::string,
     scope::{Resolved, resolve},
 };
 
