@@ -18,10 +18,13 @@ pub(crate) enum Scope {
     Disabled,
 }
 
+/// A key, and the grant of its load.
+type KeyGrant = (Box<str>, Box<dyn Any + Send>);
+
 tokio::task_local! {
     static SCOPE: Scope;
     /// For the first call of this key in the task: it leads the key's load already.
-    static GRANT: Cell<Option<(Box<str>, Box<dyn Any + Send>)>>;
+    static GRANT: Cell<Option<KeyGrant>>;
 }
 
 /// How many scopes are open in the process. While none is, a hit does not look at its task.
@@ -69,7 +72,7 @@ pub(crate) async fn granted<F: Future>(full_key: Box<str>, grant: impl Any + Sen
 
 /// Whether this task has a grant for this key: it has come to load, and must not be answered.
 pub(crate) fn has_grant(full_key: &str) -> bool {
-    let is_for_key = |cell: &Cell<Option<(Box<str>, Box<dyn Any + Send>)>>| {
+    let is_for_key = |cell: &Cell<Option<KeyGrant>>| {
         let grant = cell.take();
         let found = grant.as_ref().is_some_and(|(key, _)| &**key == full_key);
         cell.set(grant);

@@ -117,8 +117,12 @@ where
 {
     /// Runs the writer, and makes the value that it returns the cached one.
     ///
-    /// The lease is taken, then the writer runs, then its value is filled under the lease. If anybody touched the
-    /// key meanwhile, or the backend does not answer, the entry is invalidated instead.
+    /// 1. The lease is taken.
+    /// 2. The writer runs.
+    /// 3. Its value is filled under the lease.
+    ///
+    /// If anybody touched the key between 1 and 3, or the backend does not answer, the entry is
+    /// invalidated instead.
     pub async fn run(self, body: impl Future<Output = W::Return>) -> W::Return {
         let Self { cache, function, full_key, codec, invalidation } = self;
         let writer = Writer::new([invalidation]);
@@ -131,7 +135,7 @@ where
         match W::split(replacement.during(body).await) {
             Split::Value(value) => {
                 if call.replace(&value, replacement).await {
-                    writer.is_settled();
+                    writer.settle();
                 } else {
                     writer.wrote().await;
                 }
@@ -146,7 +150,7 @@ where
 pub(super) async fn finish<W: Shape, const N: usize>(split: Split<W>, writer: Writer<N>) -> W::Return {
     match split {
         Split::Err(error) => {
-            writer.is_settled();
+            writer.settle();
             W::error(error)
         }
         Split::None(absent) => {
