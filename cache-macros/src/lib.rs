@@ -1,6 +1,6 @@
 //! The attribute and derive macros of `cache-runtime`, which re-exports them.
 //!
-//! `args` and `function` read what was written, `plan` judges it and reports every mistake at
+//! `raw`, `args`, `template` and `function` read what was written, `plan` judges it and reports every mistake at
 //! once, `expand` emits; for a faulty attribute `fallback` leaves the function in place. The
 //! attributes of writers and the derive go the same way in `writer` and `derive_key`.
 
@@ -17,6 +17,7 @@ mod generics;
 mod impl_block;
 mod plan;
 mod policy;
+mod raw;
 mod scope;
 #[cfg(test)]
 mod snapshots;

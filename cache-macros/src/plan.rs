@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) function: Function,
     pub(crate) args: Args,
     pub(crate) home: Home,
+    /// The line of the method's own attribute, where the one that is expanded is the block's.
+    pub(crate) line: Option<u32>,
     /// The runtime crate.
     pub(crate) krate: TokenStream,
     pub(crate) key: Key,
@@ -74,7 +76,7 @@ impl Plan {
         }
         let background = background.is_some();
         let home = home.unwrap_or_else(|| home_of(&function, &args));
-        Self { function, args, home, krate, key, tags, policy, each, background, handle, invalidate }
+        Self { function, args, home, line: None, krate, key, tags, policy, each, background, handle, invalidate }
     }
 
     /// The names that the key needs: of arguments, and of type parameters.

@@ -162,3 +162,12 @@ pub(crate) fn first_span(tokens: &impl ToTokens) -> Span {
 fn last_span(tokens: &impl ToTokens) -> Span {
     tokens.to_token_stream().into_iter().last().map_or_else(Span::call_site, |token| token.span())
 }
+
+/// Tokens with their own hygiene, at another place: an error about them is shown there.
+pub(crate) fn respanned(tokens: &TokenStream, at: Span) -> TokenStream {
+    let moved = tokens.clone().into_iter().map(|mut token| {
+        token.set_span(token.span().located_at(at));
+        token
+    });
+    moved.collect()
+}

@@ -9,7 +9,7 @@ use super::{body, key, siblings, site};
 use crate::{
     each::Each,
     plan::{Key, Plan},
-    scope::{Slot, first_span, located},
+    scope::{Slot, first_span, located, respanned},
 };
 
 /// What stands inside the function.
@@ -24,16 +24,18 @@ pub(super) fn inside(plan: &Plan, each: &Each) -> TokenStream {
     let options = options(plan, each);
     let run = body::run(&plan.function);
     let bound = each.bound_to(&site!(__ids));
-    let begin = quote_spanned!(located(first_span(&each.id))=> #krate::__private::batch);
+    let at = located(first_span(&each.id));
+    let krate_there = respanned(krate, at);
+    let begin = quote_spanned!(at=> #krate_there::__private::batch(
+        __shape, __each, __function, __cache, __ids, #write_key, #write_id, #write_result,
+    ));
     site! {
         #shape
         let __batch = {
             #parts
             let __ids = #ids;
             let __each = #kept;
-            #begin(
-                __shape, __each, __function, __cache, __ids, #write_key, #write_id, #write_result,
-            )
+            #begin
         };
         #krate::__private::Box::pin(async move {
             #options
@@ -89,8 +91,8 @@ fn closure(krate: &TokenStream, name: &Ident, id: Option<&Type>, writes: &TokenS
 }
 
 fn kept(plan: &Plan) -> TokenStream {
-    let krate = &plan.krate;
     let at = located(first_span(&plan.function.output));
+    let krate = respanned(&plan.krate, at);
     if plan.args.near.as_ref().is_some_and(|near| near.value) {
         quote_spanned!(at=> #krate::__private::near_each(__shape))
     } else {

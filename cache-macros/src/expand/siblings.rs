@@ -76,12 +76,11 @@ fn target(plan: &Plan) -> (Ident, KeyFunction) {
     let follows = by_call || plan.policy.ttl.is_some() || !plan.tags.is_empty();
     let dropping = follows.then(|| site!(.dropping()));
     let (krate, output) = (&plan.krate, &plan.function.output);
-    let (shape, kept) = (body::shape(output, krate), body::kept(plan));
     let function = KeyFunction {
         doc: String::new(),
         asyncness: None,
         output: site!(#krate::__private::Target<#output>),
-        value: Some(site!({ #shape #krate::__private::target(__shape, #kept, __function, __cache, __key) #dropping })),
+        value: Some(site!(#krate::__private::target(__function, __cache, __key) #dropping)),
     };
     (named("__cached_target", plan), function)
 }

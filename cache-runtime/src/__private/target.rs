@@ -1,8 +1,8 @@
 //! The entry that a writer refreshes with the value that it returns.
 
-use std::{any::Any, future::Future, marker::PhantomData};
+use std::{future::Future, marker::PhantomData};
 
-use super::{Codec, Function, Plain, Shape, Shaped, Split, entry};
+use super::{Codec, Function, Plain, Shape, Shaped, Shared, Split, Stored, entry};
 use crate::{
     cache::Cache,
     call::Call,
@@ -15,8 +15,8 @@ pub struct Target<R> {
     cache: Cache,
     function: &'static Function,
     full_key: Box<str>,
-    /// The `Codec` of the function's values, whose type `R` does not name.
-    codec: Box<dyn Any + Send + Sync>,
+    /// Whether the value may be replaced, or is only dropped.
+    replaced: bool,
     invalidation: Invalidation,
     returned: PhantomData<fn() -> R>,
 }
@@ -28,34 +28,53 @@ impl<R> Target<R> {
         PhantomData
     }
 
-    fn of_value<V>(self) -> Target<V> {
-        let Self { cache, function, full_key, codec, invalidation, returned: _ } = self;
-        Target { cache, function, full_key, codec, invalidation, returned: PhantomData }
-    }
-
     /// The same entry, which is dropped and not replaced: how long its value lives, or whether it is
     /// cached at all, follows from more than the writer's value.
     #[must_use]
     pub fn dropping(self) -> Self {
-        Self { codec: Box::new(()), ..self }
+        Self { replaced: false, ..self }
     }
 }
 
 /// The entry of one call.
-pub fn target<S: Shape>(
-    _: Shaped<S>,
-    codec: Codec<S::Value>,
-    function: &'static Function,
-    cache: &Cache,
-    mut key: KeyWriter,
-) -> Target<S::Return>
-where
-    S::Value: 'static,
-{
+#[must_use]
+pub fn target<R>(function: &'static Function, cache: &Cache, mut key: KeyWriter) -> Target<R> {
     let invalidation = entry::invalidate(cache, function, key.copy());
     key.finish(function.plan().policy.version);
     let full_key = key.full().into();
-    Target { cache: cache.clone(), function, full_key, codec: Box::new(codec), invalidation, returned: PhantomData }
+    Target { cache: cache.clone(), function, full_key, replaced: true, invalidation, returned: PhantomData }
+}
+
+/// How the values of a function are kept, seen from a writer: stored if they can be.
+pub struct Kept<V>(PhantomData<fn() -> V>);
+
+/// How the values of a function are kept.
+#[must_use]
+pub const fn kept<S: Shape>(_: Shaped<S>) -> Kept<S::Value> {
+    Kept(PhantomData)
+}
+
+impl<V: Stored> Kept<V> {
+    /// Values that stores keep.
+    #[must_use]
+    pub fn codec(self) -> Codec<V> {
+        Codec::stored()
+    }
+}
+
+/// Values that have no stored form.
+pub trait KeptNear {
+    /// The value.
+    type Value;
+    /// Values that stay in this process.
+    fn codec(self) -> Codec<Self::Value>;
+}
+
+impl<V: Shared> KeptNear for Kept<V> {
+    type Value = V;
+    fn codec(self) -> Codec<V> {
+        Codec::near()
+    }
 }
 
 /// A function that caches values of type `V`.
@@ -71,8 +90,12 @@ impl<S: Shape<Value = V>, V> Caches<V> for S {}
 
 /// A writer that is about to run, and the entry that gets its value.
 pub struct RefreshingWriter<W: Shape> {
-    target: Target<W::Value>,
+    cache: Cache,
+    function: &'static Function,
+    full_key: Box<str>,
+    /// `None` for an entry that is only dropped.
     codec: Option<Codec<W::Value>>,
+    invalidation: Invalidation,
 }
 
 /// Joins a writer with the entry that it refreshes. A step of its own, so that values of different
@@ -80,13 +103,12 @@ pub struct RefreshingWriter<W: Shape> {
 pub fn refresh<W: Shape, S: Caches<W::Value>>(
     _: Shaped<W>,
     _: Shaped<S>,
+    codec: Codec<S::Value>,
     target: Target<S::Return>,
-) -> RefreshingWriter<W>
-where
-    W::Value: 'static,
-{
-    let codec = target.codec.downcast_ref::<Codec<W::Value>>().copied();
-    RefreshingWriter { target: target.of_value(), codec }
+) -> RefreshingWriter<W> {
+    let Target { cache, function, full_key, replaced, invalidation, returned: _ } = target;
+    let codec = if function.plan().policy.near { codec.without_bytes() } else { codec };
+    RefreshingWriter { cache, function, full_key, codec: replaced.then_some(codec), invalidation }
 }
 
 impl<W: Shape> RefreshingWriter<W>
@@ -102,7 +124,7 @@ where
     /// If anybody touched the key between 1 and 3, or the backend does not answer, the entry is
     /// invalidated instead.
     pub async fn run(self, body: impl Future<Output = W::Return>) -> W::Return {
-        let Self { target: Target { cache, function, full_key, invalidation, .. }, codec } = self;
+        let Self { cache, function, full_key, codec, invalidation } = self;
         let writer = Writer::new([invalidation]);
         let Some(codec) = codec else {
             return finish::<W, 1>(W::split(body.await), writer).await;
