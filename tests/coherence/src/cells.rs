@@ -7,6 +7,8 @@ pub enum Flavor {
     Plain,
     /// Tags from the value.
     Valued,
+    /// No tags: a writer's value takes the place of what is stored.
+    Bare,
     /// A short ttl, refreshed in the background, served stale on errors.
     Brief,
     /// Operations by hand.
@@ -15,7 +17,8 @@ pub enum Flavor {
     Apart,
 }
 
-pub const FLAVORS: [Flavor; 5] = [Flavor::Plain, Flavor::Valued, Flavor::Brief, Flavor::Hand, Flavor::Apart];
+pub const FLAVORS: [Flavor; 6] =
+    [Flavor::Plain, Flavor::Valued, Flavor::Bare, Flavor::Brief, Flavor::Hand, Flavor::Apart];
 
 /// Few, so that loads and invalidations of one cell meet all the time.
 pub const IDS: u32 = 16;
@@ -75,6 +78,7 @@ impl Cell {
         match self.flavor {
             Flavor::Plain => "plain",
             Flavor::Valued => "valued",
+            Flavor::Bare => "bare",
             Flavor::Brief => "brief",
             Flavor::Hand => "hand",
             Flavor::Apart => "apart",

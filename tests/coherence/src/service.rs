@@ -65,6 +65,12 @@ impl Service {
         self.load(Cell { flavor: Flavor::Valued, id }).await
     }
 
+    #[cached(key = "bare:<group>:<id>", cache = self.cache, companions(refresh, peek))]
+    async fn bare(&self, group: u32, id: u32) -> Result<Item, Refused> {
+        let _ = group;
+        self.load(Cell { flavor: Flavor::Bare, id }).await
+    }
+
     #[cached(
         key = "brief:<group>:<id>",
         ttl = BRIEF,
@@ -151,6 +157,7 @@ impl Service {
         match cell.flavor {
             Flavor::Plain => self.plain(group, id).await,
             Flavor::Valued => self.valued(group, id).await,
+            Flavor::Bare => self.bare(group, id).await,
             Flavor::Brief => self.brief(group, id).await,
             Flavor::Apart => self.apart(group, id).await,
             Flavor::Hand => self.hand(cell).await,
@@ -163,6 +170,7 @@ impl Service {
         match cell.flavor {
             Flavor::Plain => self.refresh_plain(group, id).await,
             Flavor::Valued => self.refresh_valued(group, id).await,
+            Flavor::Bare => self.refresh_bare(group, id).await,
             Flavor::Brief => self.refresh_brief(group, id).await,
             Flavor::Apart => self.refresh_apart(group, id).await,
             Flavor::Hand => self.hand(cell).await,
@@ -175,6 +183,7 @@ impl Service {
         match cell.flavor {
             Flavor::Plain => self.peek_plain(group, id).await,
             Flavor::Valued => self.peek_valued(group, id).await,
+            Flavor::Bare => self.peek_bare(group, id).await,
             Flavor::Brief => self.peek_brief(group, id).await,
             Flavor::Apart => self.peek_apart(group, id).await,
             Flavor::Hand => self.by_hand(cell).await,
@@ -196,6 +205,7 @@ impl Service {
         match cell.flavor {
             Flavor::Plain => self.invalidate_plain(group, id).await,
             Flavor::Valued => self.invalidate_valued(group, id).await,
+            Flavor::Bare => self.invalidate_bare(group, id).await,
             Flavor::Brief => self.invalidate_brief(group, id).await,
             Flavor::Apart => self.invalidate_apart(group, id).await,
             Flavor::Hand => self.cache.delete(cell.key()).await.map(drop),
@@ -217,6 +227,11 @@ impl Service {
 
     #[invalidates(valued(cell.group(), cell.id))]
     async fn write_valued(&self, cell: Cell, committed: &Committed) -> Result<Item, Refused> {
+        self.write(cell, committed).await
+    }
+
+    #[invalidates(bare(cell.group(), cell.id))]
+    async fn write_bare(&self, cell: Cell, committed: &Committed) -> Result<Item, Refused> {
         self.write(cell, committed).await
     }
 
@@ -251,6 +266,11 @@ impl Service {
         self.write(cell, committed).await
     }
 
+    #[refreshes(bare(cell.group(), cell.id))]
+    async fn renew_bare(&self, cell: Cell, committed: &Committed) -> Result<Item, Refused> {
+        self.write(cell, committed).await
+    }
+
     #[refreshes(brief(cell.group(), cell.id))]
     async fn renew_brief(&self, cell: Cell, committed: &Committed) -> Result<Item, Refused> {
         self.write(cell, committed).await
@@ -267,10 +287,12 @@ impl Service {
             (Kind::InvalidatesPattern, Flavor::Plain) => self.write_pattern(cell.group(), cell, committed).await,
             (Kind::Refreshes, Flavor::Plain) => self.renew_plain(cell, committed).await,
             (Kind::Refreshes, Flavor::Valued) => self.renew_valued(cell, committed).await,
+            (Kind::Refreshes, Flavor::Bare) => self.renew_bare(cell, committed).await,
             (Kind::Refreshes, Flavor::Brief) => self.renew_brief(cell, committed).await,
             (Kind::Refreshes, Flavor::Apart) => self.renew_apart(cell, committed).await,
             (Kind::InvalidatesKey, Flavor::Plain) => self.write_plain(cell, committed).await,
             (Kind::InvalidatesKey, Flavor::Valued) => self.write_valued(cell, committed).await,
+            (Kind::InvalidatesKey, Flavor::Bare) => self.write_bare(cell, committed).await,
             (Kind::InvalidatesKey, Flavor::Brief) => self.write_brief(cell, committed).await,
             (Kind::InvalidatesKey, Flavor::Apart) => self.write_apart(cell, committed).await,
             _ => self.write_tag(cell, committed).await,

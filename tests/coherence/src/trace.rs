@@ -75,7 +75,7 @@ pub fn history(shared: &Shared, cell: Cell) -> String {
     events.sort_unstable();
     let mut text = String::new();
     for [at, packed, version, detail] in events {
-        let what = ALL.into_iter().find(|what| *what as u64 == packed >> 32);
+        let Some(what) = ALL.into_iter().find(|what| *what as u64 == packed >> 32) else { continue };
         let (slot, ago) = (packed >> 16 & 0xffff, (until.saturating_sub(at)) as f64 / 1e6);
         let _ = writeln!(text, "  -{ago:10.3} ms  process {slot}  {what:?} version {version} ({detail})");
     }

@@ -41,8 +41,8 @@ impl Place {
 fn random_kind(place: Place, cell: Cell) -> Kind {
     match fastrand::u32(..40) {
         0..=7 => Kind::Key,
-        8..=12 => Kind::Tag,
-        13..=14 => Kind::Pattern,
+        8..=12 if cell.flavor != Flavor::Bare => Kind::Tag,
+        8..=14 => Kind::Pattern,
         15 => Kind::Namespace,
         16..=19 => Kind::Delete,
         other if cell.flavor == Flavor::Hand => match other {
@@ -51,7 +51,7 @@ fn random_kind(place: Place, cell: Cell) -> Kind {
             _ => Kind::Delete,
         },
         20..=26 => Kind::InvalidatesKey,
-        27..=29 => Kind::InvalidatesTag,
+        27..=29 if cell.flavor != Flavor::Bare => Kind::InvalidatesTag,
         30..=31 if cell.flavor == Flavor::Plain => Kind::InvalidatesPattern,
         _ => Kind::Refreshes,
     }
