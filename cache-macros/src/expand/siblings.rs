@@ -67,14 +67,21 @@ fn invalidate(plan: &Plan) -> (Ident, KeyFunction) {
 }
 
 /// The hidden sibling through which a `#[refreshes]` writer reaches the entry.
+///
+/// A writer knows the key's arguments only. Where the life of a value follows from more than
+/// that, the entry is dropped and not replaced.
 fn target(plan: &Plan) -> (Ident, KeyFunction) {
+    let args = &plan.args;
+    let by_call = [&args.when, &args.unless, &args.tags_with, &args.ttl_with].into_iter().any(Option::is_some);
+    let follows = by_call || plan.policy.ttl.is_some() || !plan.tags.is_empty();
+    let dropping = follows.then(|| site!(.dropping()));
     let (krate, output) = (&plan.krate, &plan.function.output);
     let (shape, kept) = (body::shape(output, krate), body::kept(plan));
     let function = KeyFunction {
         doc: String::new(),
         asyncness: None,
         output: site!(#krate::__private::Target<#output>),
-        value: Some(site!({ #shape #krate::__private::target(__shape, #kept, __function, __cache, __key) })),
+        value: Some(site!({ #shape #krate::__private::target(__shape, #kept, __function, __cache, __key) #dropping })),
     };
     (named("__cached_target", plan), function)
 }
