@@ -136,7 +136,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         };
         #[cfg(feature = "test-kit")]
         if self.cache.inner.settings.unfenced {
-            return self.keep_unfenced(parcel, packed).await;
+            return self.keep_unfenced(parcel).await;
         }
         let current = match leased {
             Some(leased) => self.fill(leased, view, value).await,
@@ -165,17 +165,10 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// What a cache without fences does: the value is stored as of now, whenever it was loaded.
     #[cfg(feature = "test-kit")]
-    async fn keep_unfenced(&self, parcel: Parcel, packed: Option<Packed>) -> bool {
+    async fn keep_unfenced(&self, parcel: Parcel) -> bool {
         let Parcel { payload, lifetime, tags, .. } = parcel;
-        let bytes = payload.len() as u64;
         let draft = crate::cache::Draft { payload, lifetime, tags, shape: 0 };
-        let stored = self.cache.put(self.key(), &draft).await.is_ok();
-        if stored && self.cache.inner.near_before_store {
-            let (life, _) = draft.lifetime.from(self.cache.inner.clock.now());
-            let near = NearValue { packed, life, tags: &draft.tags, bytes };
-            near.insert(&self.cache, &self.full_key, Fence::note(&self.cache, &self.full_key));
-        }
-        stored
+        self.cache.put(self.key(), &draft).await.is_ok()
     }
 
     /// 1. A reader gets the old value from the store. 2. The new one is stored and kept near.
