@@ -5,11 +5,11 @@
 pub enum Flavor {
     /// Tags from the arguments.
     Plain,
-    /// Tags from the value.
+    /// Tags from the value, a life that each hit lengthens.
     Valued,
     /// No tags: a writer's value takes the place of what is stored.
     Bare,
-    /// A short ttl, refreshed in the background, served stale on errors.
+    /// A short ttl, refreshed ahead and in the background, served stale on errors.
     Brief,
     /// Operations by hand.
     Hand,

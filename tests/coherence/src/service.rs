@@ -56,6 +56,8 @@ impl Service {
 
     #[cached(
         key = "valued:<group>:<id>",
+        ttl = "1s",
+        sliding,
         tags_with = |item: &Item| [format!("valued-{}", item.group)],
         cache = self.cache,
         companions(refresh, peek)
@@ -74,6 +76,7 @@ impl Service {
     #[cached(
         key = "brief:<group>:<id>",
         ttl = BRIEF,
+        refresh_ahead = 0.7,
         stale_while_revalidate = "60ms",
         stale_if_error = "500ms",
         tags = ["brief-<group>"],

@@ -31,7 +31,8 @@ use crate::{
 pub const SHARED: &str = "shared";
 pub const DATABASE: &str = "truth.sqlite";
 
-const READERS: usize = 24;
+/// So many that a server's answers come in batches.
+const READERS: usize = 256;
 const WRITERS: usize = 2;
 const TEND_EVERY: Duration = Duration::from_millis(100);
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -68,7 +68,7 @@ pub async fn run(service: Service, place: Place) {
             }
             _ => explicit(&service, place, cell, kind).await,
         }
-        tokio::time::sleep(Duration::from_micros(fastrand::u64(..12_000))).await;
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(..20_000))).await;
     }
 }
 
@@ -85,7 +85,13 @@ async fn explicit(service: &Service, place: Place, cell: Cell, kind: Kind) {
     let covered = covered(service, cell, kind);
     note(service, &covered, What::Sent, kind);
     let (telling, version) = (service.clone(), committed.load(Ordering::SeqCst));
-    match Patience::random(12).wait(async move { tell(&telling, cell, kind, version).await }).await {
+    let begun = Arc::new(AtomicBool::new(false));
+    let begins = Arc::clone(&begun);
+    let telling = async move {
+        begins.store(true, Ordering::SeqCst);
+        tell(&telling, cell, kind, version).await
+    };
+    match Patience::random(12).wait(telling).await {
         Ended::Done(Ok(true)) => {
             note(service, &covered, What::Acknowledged, kind);
             world.count(Count::Acknowledged(kind));
@@ -95,6 +101,8 @@ async fn explicit(service: &Service, place: Place, cell: Cell, kind: Kind) {
         // `add` found a value.
         Ended::Done(Ok(false)) => {}
         Ended::Done(Err(_)) => unacknowledged(service, &covered, kind, What::Refused),
+        // A task that is aborted before it ran has asked for nothing.
+        Ended::Dropped if !begun.load(Ordering::SeqCst) => {}
         Ended::Dropped => unacknowledged(service, &covered, kind, What::Dropped),
         Ended::Panicked(panic) => std::panic::resume_unwind(panic),
     }
