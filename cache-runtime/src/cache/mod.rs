@@ -122,7 +122,6 @@ impl Inner {
 
 impl Cache {
     /// Settings by hand; what is not set has the same default as with [`Cache::from_env`].
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

@@ -50,7 +50,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
         match self.scope {
             Scope::Disabled => return self.run(None, body).await,
-            Scope::Bypass => return self.load_anew(body).await,
+            Scope::Bypass => return Box::pin(self.load_anew(body)).await,
             Scope::Normal => {}
         }
         if self.is_blocked() {
@@ -87,7 +87,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         if self.loads_detached(asked.as_ref())
             && let Some(background) = self.take_background()
         {
-            return self.load_detached(lead, asked, background, body).await;
+            return Box::pin(self.load_detached(lead, asked, background, body)).await;
         }
         self.lead(lead, asked, body).await
     }
