@@ -170,6 +170,15 @@ impl Builder {
         self
     }
 
+    /// Takes the fences out: each load stores its value whatever was invalidated meanwhile, as a
+    /// cache without them does. Only to show that the checker finds what they keep out.
+    #[cfg(feature = "test-kit")]
+    #[doc(hidden)]
+    pub fn without_fence_for_checker(mut self) -> Self {
+        self.settings.unfenced = true;
+        self
+    }
+
     /// Connects and builds the cache.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ impl Cache {
     /// The backend cannot be asked.
     pub async fn exists(&self, key: impl AsRef<str> + Send) -> Result<bool> {
         let key = escape_literal(key.as_ref());
-        let reading = self.counted(self.inner.store.read(&self.space.namespace, &[&key], &[]).await)?;
+        let reading = self.counted(call::read(self, &[&key], &[]).await)?;
         let now = self.inner.clock.now();
         Ok(reading
             .found
