@@ -20,6 +20,7 @@ use crate::{
     __private::Function,
     claims::Claims,
     clock::Clock,
+    coherence::{Coherence, Followed},
     config::Settings,
     epoch::{Epochs, Slot},
     error::Result,
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) near: Option<Near>,
     /// Whether values that the store keeps may be served from `near` too.
     pub(crate) near_before_store: bool,
+    /// What other processes change, where `near` stands before a store that they share.
+    pub(crate) coherence: Option<Arc<Coherence>>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) epochs: Arc<Epochs>,
     pub(crate) pending: Pending,
@@ -79,15 +82,18 @@ pub(crate) struct Space {
     pub(crate) slot: Slot,
     /// Advanced by any tag of the namespace.
     pub(crate) any_tag: Slot,
+    /// Whether others' changes of this namespace are heard.
+    pub(crate) followed: Option<Arc<Followed>>,
 }
 
 impl Space {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, coherence: Option<&Coherence>) -> Self {
         let namespace = Namespace::new(name);
         let prefix = format!("{}:", namespace.as_str()).into_boxed_str();
         let slot = Epochs::namespace(namespace.as_str());
         let any_tag = Epochs::any_tag(namespace.as_str());
-        Self { name: name.to_owned(), namespace, prefix, slot, any_tag }
+        let followed = coherence.map(|coherence| coherence.follow(&namespace));
+        Self { name: name.to_owned(), namespace, prefix, slot, any_tag, followed }
     }
 
     pub(crate) fn full_key(&self, key: &str) -> String {
@@ -110,7 +116,7 @@ impl Inner {
         if let Some(space) = spaces.get(name) {
             return Arc::clone(space);
         }
-        let space = Arc::new(Space::new(name));
+        let space = Arc::new(Space::new(name, self.coherence.as_deref()));
         spaces.insert(name.to_owned(), Arc::clone(&space));
         space
     }

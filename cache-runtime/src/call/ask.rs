@@ -79,7 +79,9 @@ impl<S: Shape> Call<'_, S> {
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;
         let (slots, now) = (self.cache.space.slots(&self.full_key), inner.clock.now());
-        let entry = inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, now));
+        let coherence = inner.coherence.as_deref();
+        let entry =
+            inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, coherence, now));
         let Some(entry) = entry else { return Asked::Nothing(view) };
         match Cached::from_near(&self.codec, &entry) {
             Some(cached) if now < entry.life.fresh_until => Asked::Fresh(cached, entry.life),

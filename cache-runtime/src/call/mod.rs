@@ -158,7 +158,8 @@ fn near_hit<S: Shape>(
         return None;
     }
     let now = inner.clock.now();
-    let entry = inner.near.as_ref()?.get(key.full(), &space.slots(key.full()), &inner.epochs, now)?;
+    let slots = space.slots(key.full());
+    let entry = inner.near.as_ref()?.get(key.full(), &slots, &inner.epochs, inner.coherence.as_deref(), now)?;
     let value = || Cached::<S>::from_near(codec, &entry).map(Cached::into_return);
     if now < entry.life.fresh_until {
         return value().map(NearHit::Fresh);

@@ -2,7 +2,8 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `pool` | makes, shares, watches and replaces connections (bb8) |
+//! | `dial`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `tracking` | hears what others change, for the `tiered` backend |
 //! | `session` | one operation: a link, a deadline, commands in order |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
@@ -31,10 +32,11 @@
 //! A lost connection, or three time-outs without an answer in between, replaces every connection
 //! that was made before, since the others share its fate and each would cost one more error.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::{Clock, millis},
+    coherence::Coherence,
     config::RedisConfig,
     error::{Error, Result},
 };
@@ -45,6 +47,7 @@ use super::{
 };
 
 mod answer;
+mod dial;
 mod envelope;
 mod fault;
 mod info;
@@ -55,13 +58,16 @@ mod read;
 mod scan;
 mod scripts;
 mod session;
+mod tracking;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-use pool::{Dialer, Pool};
+use dial::Dialer;
+use pool::Pool;
 use session::Session;
+use tracking::{Tracked, Tracking};
 
 const BACKEND: &str = "redis";
 
@@ -74,38 +80,47 @@ pub(crate) struct RedisStore {
     clock: Clock,
     guard: bool,
     label: String,
+    tracking: Option<Tracking>,
 }
 
 impl RedisStore {
-    /// Connects first, on a connection of its own: the pool would report a wrong password only
-    /// as a time-out.
-    pub(crate) async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        let dialer = Dialer::new(config)?;
-        match dialer.probe().await {
-            Ok(()) => Self::over(dialer, config, clock),
+    /// Tries the address and the credentials, on a connection of its own: the pool would report a
+    /// wrong password only as a time-out.
+    pub(crate) async fn probe(config: &RedisConfig) -> Result<()> {
+        match Dialer::new(config)?.probe().await {
             Err(Error::Timeout { limit, .. }) => {
                 Err(Error::unavailable(BACKEND, format!("no connection within {limit:?}")))
             }
-            Err(error) => Err(error),
+            probed => probed,
         }
     }
 
     /// Connects in the background; while the server is down, each operation says so.
     pub(crate) fn lazy(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        Self::over(Dialer::new(config)?, config, clock)
+        let pool = Pool::new(Dialer::new(config)?, config, None)?;
+        Ok(Self::over(pool, None, config, clock))
     }
 
-    fn over(dialer: Dialer, config: &RedisConfig, clock: Clock) -> Result<Self> {
-        Ok(Self {
-            pool: Pool::new(dialer, config)?,
-            clock,
-            guard: config.restart_guard,
-            label: format!("{}:{}/{}", config.host, config.port, config.db),
-        })
+    /// The same, and tells of what others change.
+    pub(crate) fn tracked(config: &RedisConfig, clock: Clock, coherence: Arc<Coherence>) -> Result<Self> {
+        let dialer = Dialer::new(config)?.identifying();
+        let tracked = Arc::new(Tracked::new(coherence));
+        let pool = Pool::new(dialer.clone(), config, Some(Arc::clone(&tracked)))?;
+        let tracking = Tracking::new(dialer, pool.shared(), tracked);
+        tracking.keep_up();
+        Ok(Self::over(pool, Some(tracking), config, clock))
+    }
+
+    fn over(pool: Pool, tracking: Option<Tracking>, config: &RedisConfig, clock: Clock) -> Self {
+        let label = format!("{}:{}/{}", config.host, config.port, config.db);
+        Self { pool, clock, guard: config.restart_guard, label, tracking }
     }
 
     /// Begins an operation of a namespace.
     async fn session(&self, space: &Namespace) -> Result<Session<'_>> {
+        if let Some(tracking) = &self.tracking {
+            tracking.keep_up();
+        }
         self.guarded(Session::begin(&self.pool).await?, space).await
     }
 

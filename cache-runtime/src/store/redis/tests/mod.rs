@@ -20,6 +20,14 @@ async fn fixture() -> Fixture {
 
 conformance::tests!(fixture);
 
+impl RedisStore {
+    /// A store on a server that answers.
+    async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {
+        Self::probe(config).await?;
+        Self::lazy(config, clock)
+    }
+}
+
 /// Patient, so that a busy machine fails no test that is not about time.
 fn config(server: &RedisServer) -> RedisConfig {
     RedisConfig {
