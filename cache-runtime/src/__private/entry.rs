@@ -5,6 +5,7 @@ use std::{borrow::Borrow, future::Future};
 use super::{Codec, Function, Shape, Shaped, Shared, Stored};
 use crate::{
     cache::Cache,
+    call::Looked,
     error::Error,
     invalidate::{Invalidation, Target, Writer},
     key::KeyWriter,
@@ -124,8 +125,10 @@ pub fn peek<S: Shape>(
     async move {
         let looks = crate::call::look_up(&cache, &[&*key], &[], &codec, Some(function)).await.ok()?;
         match looks.looked.into_iter().next()? {
-            crate::call::Looked::Fresh(Some(value), _) => Some(S::value(value)),
-            crate::call::Looked::Fresh(None, _) => S::ABSENT.map(S::absent),
+            Looked::Found(value, life) if looks.now < life.fresh_until => match value {
+                Some(value) => Some(S::value(value)),
+                None => S::ABSENT.map(S::absent),
+            },
             _ => None,
         }
     }

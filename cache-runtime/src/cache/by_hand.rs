@@ -12,6 +12,7 @@ use super::{Cache, write::Draft};
 use crate::{
     __private::{Errors as _, Res},
     call::{self, Looked},
+    clock::Millis,
     codec::{Codec, Stored, describe},
     error::{Error, Result},
     invalidate::{self, Invalidation, Target},
@@ -50,13 +51,13 @@ impl Cache {
     async fn read_values<T: Stored>(&self, keys: &[&str]) -> Result<Vec<Option<T>>> {
         let codec = Codec::<T>::stored();
         let looks = self.counted(call::look_up(self, keys, &[], &codec, None).await)?;
-        keys.iter().zip(looks.looked).map(|(key, looked)| self.value_of(key, looked)).collect()
+        keys.iter().zip(looks.looked).map(|(key, looked)| self.value_of(key, looked, looks.now)).collect()
     }
 
-    fn value_of<T>(&self, key: &str, looked: Looked<T>) -> Result<Option<T>> {
+    fn value_of<T>(&self, key: &str, looked: Looked<T>, now: Millis) -> Result<Option<T>> {
         let (count, value) = match looked {
-            Looked::Fresh(value, _) => (Count::Hit, Ok(value)),
-            Looked::Stale(..) | Looked::Missing => (Count::Miss, Ok(None)),
+            Looked::Found(value, life) if now < life.fresh_until => (Count::Hit, Ok(value)),
+            Looked::Found(..) | Looked::Missing => (Count::Miss, Ok(None)),
             Looked::Unreadable(message) => {
                 let wanted = std::any::type_name::<T>();
                 (Count::Miss, Err(Error::Decode { key: key.into(), wanted, message: message.into() }))

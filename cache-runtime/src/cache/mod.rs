@@ -19,14 +19,14 @@ pub use by_hand::{Add, GetOrLoad, Set, SetMany};
 use crate::{
     __private::Function,
     claims::Claims,
-    clock::Clock,
+    clock::{Clock, Millis},
     coherence::{Coherence, Followed},
     config::Settings,
     epoch::{Epochs, Slot},
     error::Result,
     flight::Flights,
     invalidate::Pending,
-    near::Near,
+    near::{Near, NearEntry},
     report::Report,
     stats::{Counters, Figures, Stats},
     store::{Namespace, Store},
@@ -111,6 +111,13 @@ impl Space {
 }
 
 impl Inner {
+    /// The decoded value of a full key, if it may be served.
+    #[inline]
+    pub(crate) fn near_entry(&self, space: &Space, full_key: &str, now: Millis) -> Option<Arc<NearEntry>> {
+        let (slots, coherence) = (space.slots(full_key), self.coherence.as_deref());
+        self.near.as_ref()?.get(full_key, &slots, &self.epochs, coherence, now)
+    }
+
     fn space(&self, name: &str) -> Arc<Space> {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(space) = spaces.get(name) {

@@ -3,10 +3,12 @@
 use super::{
     Cached, Call,
     look_up::{Fence, Looked, look_up},
+    stale,
 };
 use crate::{
     __private::Shape,
     clock::Millis,
+    policy::Policy,
     store::{Life, Stamp, Token},
 };
 
@@ -19,40 +21,42 @@ pub(super) struct View {
 
 /// What asking came to.
 pub(super) enum Asked<S: Shape> {
-    Fresh(Cached<S>, Life),
+    Fresh(Kept<S>, View),
     /// Past its ttl: an answer only if an option of the function says so.
-    Stale(Stale<S>, View),
+    Stale(Kept<S>, View),
     Nothing(View),
     /// The store cannot be asked: the function runs and nothing is stored.
     Unusable,
 }
 
-/// A value past its ttl.
-pub(super) struct Stale<S: Shape> {
+/// What is cached, and until when.
+pub(super) struct Kept<S: Shape> {
     pub(super) cached: Cached<S>,
-    pub(super) fresh_until: Millis,
+    pub(super) life: Life,
 }
 
 impl<S: Shape> Asked<S> {
-    /// What a load may depend on, if there is a need for one.
-    pub(super) fn into_view(self) -> Option<View> {
+    /// What a refresh may depend on, if one is due.
+    pub(super) fn into_due(self, policy: &Policy, now: Millis) -> Option<View> {
         match self {
             Self::Stale(_, view) | Self::Nothing(view) => Some(view),
-            Self::Fresh(..) | Self::Unusable => None,
+            Self::Fresh(kept, view) => stale::is_due(policy, kept.life, now).then_some(view),
+            Self::Unusable => None,
         }
     }
 
-    fn new(looked: Looked<S::Value>, view: View) -> Self {
+    fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
         match looked {
-            Looked::Fresh(value, life) => match Cached::new(value) {
-                Some(cached) => Self::Fresh(cached, life),
-                None => Self::Nothing(view),
-            },
-            Looked::Stale(value, life) => match Cached::new(value) {
-                Some(cached) => Self::Stale(Stale { cached, fresh_until: life.fresh_until }, view),
-                None => Self::Nothing(view),
-            },
+            Looked::Found(value, life) => Self::of(Cached::new(value), life, view, now),
             Looked::Missing | Looked::Unreadable(_) => Self::Nothing(view),
+        }
+    }
+
+    fn of(cached: Option<Cached<S>>, life: Life, view: View, now: Millis) -> Self {
+        match cached {
+            Some(cached) if now < life.fresh_until => Self::Fresh(Kept { cached, life }, view),
+            Some(cached) => Self::Stale(Kept { cached, life }, view),
+            None => Self::Nothing(view),
         }
     }
 }
@@ -64,7 +68,9 @@ impl<S: Shape> Call<'_, S> {
         }
         match look_up(&self.cache, &[self.key()], &self.tags, &self.codec, self.function).await {
             Ok(mut looks) => match (looks.looked.pop(), looks.seen.pop(), looks.fences.pop()) {
-                (Some(looked), Some(seen), Some(fence)) => Asked::new(looked, View { seen, stamp: looks.stamp, fence }),
+                (Some(looked), Some(seen), Some(fence)) => {
+                    Asked::new(looked, View { seen, stamp: looks.stamp, fence }, looks.now)
+                }
                 _ => Asked::Unusable,
             },
             Err(error) => {
@@ -78,16 +84,10 @@ impl<S: Shape> Call<'_, S> {
         let fence = Fence::note(&self.cache, &self.full_key);
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;
-        let (slots, now) = (self.cache.space.slots(&self.full_key), inner.clock.now());
-        let coherence = inner.coherence.as_deref();
-        let entry =
-            inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, coherence, now));
+        let now = inner.clock.now();
+        let entry = inner.near_entry(&self.cache.space, &self.full_key, now);
         let Some(entry) = entry else { return Asked::Nothing(view) };
-        match Cached::from_near(&self.codec, &entry) {
-            Some(cached) if now < entry.life.fresh_until => Asked::Fresh(cached, entry.life),
-            Some(cached) => Asked::Stale(Stale { cached, fresh_until: entry.life.fresh_until }, view),
-            None => Asked::Nothing(view),
-        }
+        Asked::of(Cached::from_near(&self.codec, &entry), entry.life, view, now)
     }
 
     /// The stamps alone, for a load that does not care what is stored.

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use super::{
     Cached, Call,
-    ask::{Asked, Stale, View},
+    ask::{Asked, Kept, View},
     fill::{Keep, Leased},
 };
 use crate::{
@@ -37,12 +37,12 @@ pub(super) struct Permit<S: Shape> {
     /// The lease; without it the store is not written.
     token: Option<Token>,
     /// What to answer with if the load fails.
-    fallback: Option<Stale<S>>,
+    fallback: Option<Kept<S>>,
 }
 
 impl<S: Shape> Permit<S> {
     /// What whoever runs the load needs, and what to fall back on.
-    pub(super) fn into_grant(self, call: &Call<'_, S>, lead: Lead) -> (Grant, Option<Stale<S>>) {
+    pub(super) fn into_grant(self, call: &Call<'_, S>, lead: Lead) -> (Grant, Option<Kept<S>>) {
         let leased = self.token.map(|token| Leased::new(&call.cache, call.key(), token));
         (Grant { lead, view: self.view, leased }, self.fallback)
     }
@@ -78,13 +78,13 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// Runs a load and gives its outcome to the store, to the waiters and to the caller.
-    pub(super) async fn run_and_keep<F>(&self, grant: Grant, fallback: Option<Stale<S>>, body: F) -> S::Return
+    pub(super) async fn run_and_keep<F>(&self, grant: Grant, fallback: Option<Kept<S>>, body: F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
         let Grant { lead, view, leased } = grant;
         lead.begin_attempt();
-        match S::split(self.run(leased.as_ref(), body).await) {
+        match S::split(lead.loading(self.run(leased.as_ref(), body)).await) {
             Split::Value(value) => {
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
                 lead.end(kept.packed.map(Outcome::Value), kept.shared);
@@ -156,7 +156,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                 }
             };
             let (view, fallback) = match asked {
-                Asked::Fresh(cached, _) => return Prepared::Answer(cached),
+                Asked::Fresh(kept, _) => return Prepared::Answer(kept.cached),
                 Asked::Unusable => return Prepared::Load(Permit { view: None, token: None, fallback: None }),
                 Asked::Nothing(view) => (view, None),
                 Asked::Stale(stale, view) => (view, Some(stale)),

@@ -26,6 +26,8 @@ use crate::{
 pub(super) enum Place<S: Shape> {
     Answered(S::Return),
     Leads(Lead),
+    /// The load that runs waits for this call, so this call waits for nobody.
+    Alone,
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -47,10 +49,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             return self.run(None, body).await;
         }
         let asked = match self.ask().await {
-            Asked::Fresh(cached, _) => {
-                self.count(Count::Hit);
-                return cached.into_return();
-            }
+            Asked::Fresh(kept, view) => return self.serve_fresh(kept, view).await,
             Asked::Stale(stale, view) => match self.serve_stale(stale, view).await {
                 Ok(answer) => return answer,
                 Err(asked) => asked,
@@ -66,16 +65,15 @@ impl<S: Shape + 'static> Call<'_, S> {
         F: Future<Output = S::Return>,
     {
         let mut asked = Some(asked);
-        let lead = match self.seat() {
-            Seat::Lead(lead) => lead,
-            Seat::Wait(wait) => {
-                // What was read before the wait is old news after it.
-                asked = None;
-                match self.await_outcome(Seat::Wait(wait)).await {
-                    Place::Answered(answer) => return answer,
-                    Place::Leads(lead) => lead,
-                }
-            }
+        let seat = self.seat();
+        if matches!(seat, Seat::Wait(_)) {
+            // What was read before the wait is old news after it.
+            asked = None;
+        }
+        let lead = match self.await_outcome(seat).await {
+            Place::Answered(answer) => return answer,
+            Place::Alone => return self.run(None, body).await,
+            Place::Leads(lead) => lead,
         };
         if self.loads_detached(asked.as_ref())
             && let Some(background) = self.take_background()
@@ -96,10 +94,12 @@ impl<S: Shape + 'static> Call<'_, S> {
         loop {
             let wait = match seat {
                 Seat::Lead(lead) => return Place::Leads(lead),
+                Seat::Alone => return Place::Alone,
                 Seat::Wait(wait) => wait,
             };
             match wait.wait(|| self.epoch()).await {
                 Waited::Lead(lead) => return Place::Leads(lead),
+                Waited::Alone => return Place::Alone,
                 Waited::Outcome(outcome) => {
                     if let Some(answer) = self.share(&outcome) {
                         self.count(Count::Joined);

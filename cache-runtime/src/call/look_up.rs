@@ -17,10 +17,8 @@ use crate::{
 
 /// What the store holds for a key, decoded.
 pub(crate) enum Looked<T> {
-    /// Within its ttl; `None` is a cached `None`.
-    Fresh(Option<T>, Life),
-    /// Past its ttl, but not dead.
-    Stale(Option<T>, Life),
+    /// A value, past its ttl perhaps but not dead; `None` is a cached `None`.
+    Found(Option<T>, Life),
     /// Nothing that may be served.
     Missing,
     /// Something that is not a `T`; the text says how.
@@ -34,6 +32,8 @@ pub(crate) struct Looks<T> {
     pub(crate) stamp: Stamp,
     /// The counters of this process, noted before the store was asked.
     pub(crate) fences: Vec<Fence>,
+    /// When the answer came.
+    pub(crate) now: Millis,
 }
 
 /// The epochs of a key and of all tags of its namespace, as they were before a read.
@@ -89,7 +89,7 @@ pub(crate) async fn look_up<T>(
         }
         looked.push(this);
     }
-    Ok(Looks { looked, seen, stamp: reading.stamp, fences })
+    Ok(Looks { looked, seen, stamp: reading.stamp, fences, now })
 }
 
 fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis, fence: Fence) -> Looked<T> {
@@ -112,7 +112,7 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
         },
     };
     keep_near(cache, key, &entry, value.as_ref(), codec, fence);
-    if now < head.life.fresh_until { Looked::Fresh(value, head.life) } else { Looked::Stale(value, head.life) }
+    Looked::Found(value, head.life)
 }
 
 fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>, codec: &Codec<T>, fence: Fence) {

@@ -11,12 +11,13 @@ mod lead;
 mod load;
 mod look_up;
 mod replace;
+mod slide;
 mod stale;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -26,7 +27,8 @@ pub use stale::{Background, Refresh};
 
 use crate::{
     __private::{Function, Shape, Shaped},
-    cache::Cache,
+    cache::{Cache, Space},
+    clock::Millis,
     codec::Codec,
     error::Error,
     flight::Outcome,
@@ -36,6 +38,7 @@ use crate::{
     policy::{IntoTtl, Policy},
     scope::{self, Scope},
     stats::Count,
+    store::Life,
 };
 
 /// What a call comes to at once.
@@ -104,13 +107,15 @@ pub(crate) fn begin<'c, S: Shape>(
         return Enter::Miss(make_call());
     }
     match near_hit::<S>(&codec, cache, function, &key) {
-        Some(NearHit::Fresh(value)) => {
+        Some((value, Due::Nothing)) => {
             cache.inner.counters.add(function, Count::Hit);
             Enter::Hit(value)
         }
-        Some(NearHit::Stale(value)) => {
+        Some((value, Due::Refresh { is_stale })) => {
             cache.inner.counters.add(function, Count::Hit);
-            cache.inner.counters.add(function, Count::Stale);
+            if is_stale {
+                cache.inner.counters.add(function, Count::Stale);
+            }
             match cache.inner.claims.claim(key.full(), cache.inner.clock.now()) {
                 Some(claim) => Enter::Stale(
                     value,
@@ -123,11 +128,13 @@ pub(crate) fn begin<'c, S: Shape>(
     }
 }
 
-/// What the decoded values of this process answer.
-enum NearHit<R> {
-    Fresh(R),
-    /// Past its ttl, within `stale_while_revalidate`.
-    Stale(R),
+/// What a hit leads to.
+enum Due {
+    Nothing,
+    /// The value is past its ttl, or near enough to its end.
+    Refresh {
+        is_stale: bool,
+    },
 }
 
 /// A call that is not to use the cache at all: its `when` says so.
@@ -146,7 +153,7 @@ fn near_hit<S: Shape>(
     cache: &Cache,
     function: Option<&'static Function>,
     key: &KeyWriter,
-) -> Option<NearHit<S::Return>> {
+) -> Option<(S::Return, Due)> {
     let inner = &*cache.inner;
     if codec.is_stored() && !inner.near_before_store {
         return None;
@@ -158,14 +165,27 @@ fn near_hit<S: Shape>(
         return None;
     }
     let now = inner.clock.now();
-    let slots = space.slots(key.full());
-    let entry = inner.near.as_ref()?.get(key.full(), &slots, &inner.epochs, inner.coherence.as_deref(), now)?;
-    let value = || Cached::<S>::from_near(codec, &entry).map(Cached::into_return);
-    if now < entry.life.fresh_until {
-        return value().map(NearHit::Fresh);
+    let entry = inner.near_entry(&space, key.full(), now)?;
+    let policy = function.map_or(&Policy::DEFAULT, |function| &function.plan().policy);
+    let due = due(policy, &space, key.full(), cache, entry.life, now)?;
+    let cached = Cached::<S>::from_near(codec, &entry)?;
+    Some((cached.into_return(), due))
+}
+
+/// What is due on a hit; `None` if the value is too old to be a hit.
+#[inline]
+fn due(policy: &Policy, space: &Arc<Space>, full_key: &str, cache: &Cache, life: Life, now: Millis) -> Option<Due> {
+    if now >= life.fresh_until {
+        return stale::is_open(life, policy.stale_while_revalidate, now).then_some(Due::Refresh { is_stale: true });
     }
-    let window = function.and_then(|function| function.plan().policy.stale_while_revalidate);
-    if stale::is_open(entry.life.fresh_until, window, now) { value().map(NearHit::Stale) } else { None }
+    if stale::is_due(policy, life, now) {
+        return Some(Due::Refresh { is_stale: false });
+    }
+    if policy.sliding {
+        let cache = Cache { inner: Arc::clone(&cache.inner), space: Arc::clone(space) };
+        slide::slide(&cache, full_key, life, now);
+    }
+    Some(Due::Nothing)
 }
 
 /// What a cache can answer: a value, or a cached `None`.

@@ -6,16 +6,19 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
     Cached, Call,
-    ask::{Asked, Stale, View},
+    ask::{Asked, Kept, View},
     lead::{Grant, Prepared},
+    slide,
 };
 use crate::{
     __private::Shape,
     claims::Claim,
     clock::{Millis, millis},
     flight::{Lead, Seat},
+    policy::Policy,
     scope,
     stats::Count,
+    store::Life,
 };
 
 /// A call of the function that owns all that it needs, so that it can outlive its caller.
@@ -49,8 +52,9 @@ where
         let Ok(runtime) = Handle::try_current() else { return };
         let Self { call, claim } = self;
         drop(runtime.spawn(async move {
-            let view = call.ask().await.into_view();
-            let Some(grant) = call.grant(view).await else { return };
+            let asked = call.ask().await;
+            let due = asked.into_due(call.policy(), call.cache.inner.clock.now());
+            let Some(grant) = call.grant(due).await else { return };
             drop(scope::granted(call.full_key.clone(), grant, background).await);
             drop(claim);
         }));
@@ -83,16 +87,29 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         Some(Grant { lead, view: Some(view), leased })
     }
 
+    /// Answers with a fresh value, and sees to its refresh or to its longer life if the function's
+    /// options ask for one.
+    pub(super) async fn serve_fresh(&mut self, kept: Kept<S>, view: View) -> S::Return {
+        let now = self.cache.inner.clock.now();
+        self.count(Count::Hit);
+        if is_due(self.policy(), kept.life, now) {
+            self.revalidate(view, now).await;
+        } else if self.policy().sliding {
+            slide::slide(&self.cache, &self.full_key, kept.life, now);
+        }
+        kept.cached.into_return()
+    }
+
     /// Answers with a stale value if the function's options say so, and sees to its refresh.
-    pub(super) async fn serve_stale(&mut self, stale: Stale<S>, view: View) -> Result<S::Return, Asked<S>> {
+    pub(super) async fn serve_stale(&mut self, stale: Kept<S>, view: View) -> Result<S::Return, Asked<S>> {
         let now = self.cache.inner.clock.now();
         let policy = self.policy();
-        if is_open(stale.fresh_until, policy.stale_while_revalidate, now) {
+        if is_open(stale.life, policy.stale_while_revalidate, now) {
             self.revalidate(view, now).await;
             return Ok(self.answer_stale(stale.cached));
         }
         let rests = self.cache.inner.claims.rests(&self.full_key, now);
-        if rests && is_open(stale.fresh_until, policy.stale_if_error, now) {
+        if rests && is_open(stale.life, policy.stale_if_error, now) {
             return Ok(self.answer_stale(stale.cached));
         }
         Err(Asked::Stale(stale, view))
@@ -153,13 +170,21 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
 }
 
 /// Whether a window after the ttl is open.
-pub(super) fn is_open(fresh_until: Millis, window: Option<Duration>, now: Millis) -> bool {
-    window.is_some_and(|window| now < fresh_until.saturating_add(millis(window)))
+pub(super) fn is_open(life: Life, window: Option<Duration>, now: Millis) -> bool {
+    window.is_some_and(|window| now < life.fresh_until.saturating_add(millis(window)))
+}
+
+/// Whether so much of the ttl has passed that a hit refreshes the value.
+pub(super) fn is_due(policy: &Policy, life: Life, now: Millis) -> bool {
+    policy.refresh_ahead.is_some_and(|share| {
+        let ttl = life.fresh_until.saturating_sub(life.since) as f64;
+        now.saturating_sub(life.since) as f64 >= ttl * share
+    })
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
     /// The return value, or the stale one in place of an error if the function's options say so.
-    fn or_stale(&self, returned: S::Return, fallback: Option<Stale<S>>) -> S::Return {
+    fn or_stale(&self, returned: S::Return, fallback: Option<Kept<S>>) -> S::Return {
         use crate::__private::Split;
         match S::split(returned) {
             Split::Err(error) => match self.instead_of_error(fallback) {
@@ -172,10 +197,10 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// The stale value that an error is answered with, if the function's options say so.
-    pub(super) fn instead_of_error(&self, fallback: Option<Stale<S>>) -> Option<Cached<S>> {
+    pub(super) fn instead_of_error(&self, fallback: Option<Kept<S>>) -> Option<Cached<S>> {
         let stale = fallback?;
         let now = self.cache.inner.clock.now();
-        is_open(stale.fresh_until, self.policy().stale_if_error, now).then(|| {
+        is_open(stale.life, self.policy().stale_if_error, now).then(|| {
             self.count(Count::Stale);
             stale.cached
         })

@@ -1,0 +1,49 @@
+//! `sliding`: a hit gives the value its whole ttl again.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{cache::Cache, clock::Millis, near::NearEntry, store::Life, task};
+
+/// A value slides when this share of its ttl has passed, so that a hot key is not written on each hit.
+const STEP: u64 = 100;
+
+/// Lengthens the life of an entry that was hit, in this process and in the store. To within one
+/// hundredth of its ttl, it lives for its ttl after its last hit.
+pub(super) fn slide(cache: &Cache, full_key: &str, life: Life, now: Millis) {
+    let passed = now.saturating_sub(life.since);
+    let ttl = life.fresh_until.saturating_sub(life.since);
+    if passed == 0 || passed < ttl / STEP {
+        return;
+    }
+    let longer = Life { since: now, fresh_until: life.fresh_until + passed, dead_at: life.dead_at + passed };
+    slide_near(cache, full_key, longer, now);
+    slide_stored(cache.clone(), full_key, longer);
+}
+
+/// The entry keeps its epoch: if it was invalidated meanwhile, it stays invalid.
+fn slide_near(cache: &Cache, full_key: &str, life: Life, now: Millis) {
+    let Cache { inner, space } = cache;
+    let Some(near) = &inner.near else { return };
+    let Some(entry) = inner.near_entry(space, full_key, now) else { return };
+    let NearEntry { value, life: _, epoch, generation, tags, bytes } = &*entry;
+    let longer = NearEntry {
+        value: value.clone(),
+        life,
+        epoch: *epoch,
+        generation: *generation,
+        tags: tags.clone(),
+        bytes: *bytes,
+    };
+    near.insert(full_key, longer);
+}
+
+fn slide_stored(cache: Cache, full_key: &str, life: Life) {
+    let key: Box<str> = full_key.get(cache.space.prefix.len()..).unwrap_or_default().into();
+    let keep = Duration::from_millis(life.dead_at.saturating_sub(life.since));
+    task::detach(async move {
+        let Cache { inner, space } = &cache;
+        if let Err(error) = Arc::clone(&inner.store).expire(&space.namespace, &key, life, keep).await {
+            inner.report.failure(&inner.clock, "lengthening a sliding value's life", &error);
+        }
+    });
+}

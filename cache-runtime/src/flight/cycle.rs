@@ -1,0 +1,107 @@
+//! Loads that wait for each other: found before they do.
+//!
+//! A load that calls another annotated function waits for that function's load. If that one
+//! waits, over any number of others, for the first, all of them would wait for ever. So each
+//! wait of a load is an edge of a graph, and one that would close a circle is refused: the call
+//! runs its function by itself, as it would without a cache.
+//!
+//! Seen are calls within the task of the load; a task that a load spawns begins anew.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The number of a flight in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FlightId(u64);
+
+impl FlightId {
+    pub(super) fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+tokio::task_local! {
+    /// The flight whose load this task runs, innermost.
+    static LOADING: FlightId;
+}
+
+/// Which load waits for which flights.
+static WAITS: Mutex<Option<HashMap<FlightId, Vec<FlightId>>>> = Mutex::new(None);
+
+fn waits() -> MutexGuard<'static, Option<HashMap<FlightId, Vec<FlightId>>>> {
+    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One wait of a load for a flight. Dropping it takes the edge away.
+pub(super) struct Edge {
+    ends: Option<(FlightId, FlightId)>,
+}
+
+/// Notes that the load which this task runs, if it runs one, waits for `flight`; `None` if they
+/// would wait for each other.
+pub(super) fn wait_for(flight: FlightId) -> Option<Edge> {
+    let Ok(from) = LOADING.try_with(|loading| *loading) else { return Some(Edge { ends: None }) };
+    let mut waits = waits();
+    let waits = waits.get_or_insert_default();
+    if reaches(waits, flight, from) {
+        return None;
+    }
+    waits.entry(from).or_default().push(flight);
+    Some(Edge { ends: Some((from, flight)) })
+}
+
+/// Runs a load, so that waits within it are known to be its own.
+pub(super) async fn loading<F: Future>(flight: FlightId, load: F) -> F::Output {
+    LOADING.scope(flight, load).await
+}
+
+fn reaches(waits: &HashMap<FlightId, Vec<FlightId>>, from: FlightId, goal: FlightId) -> bool {
+    // Edges never close a circle, so this ends.
+    from == goal || waits.get(&from).is_some_and(|next| next.iter().any(|next| reaches(waits, *next, goal)))
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let Some((from, to)) = self.ends else { return };
+        let mut waits = waits();
+        let waits = waits.get_or_insert_default();
+        if let Some(targets) = waits.get_mut(&from) {
+            if let Some(at) = targets.iter().position(|target| *target == to) {
+                targets.swap_remove(at);
+            }
+            if targets.is_empty() {
+                waits.remove(&from);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_that_closes_a_circle_is_refused() {
+        let [a, b, c] = [FlightId::fresh(), FlightId::fresh(), FlightId::fresh()];
+        let a_for_b = loading(a, async { wait_for(b) }).await;
+        let b_for_c = loading(b, async { wait_for(c) }).await;
+        assert!(a_for_b.is_some() && b_for_c.is_some());
+        assert!(loading(c, async { wait_for(a) }).await.is_none());
+        assert!(loading(c, async { wait_for(c) }).await.is_none());
+        drop(b_for_c);
+        assert!(loading(c, async { wait_for(a) }).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn calls_outside_any_load_may_wait_for_all() {
+        let flight = FlightId::fresh();
+        assert!(wait_for(flight).is_some());
+    }
+}

@@ -1,0 +1,188 @@
+//! One load per key: who runs it, who waits for it, who takes over.
+//!
+//! A *flight* is the load of one key in this process. The first caller leads it; the others
+//! wait. A flight has *attempts*: each load (or re-read of the store) that its leader begins. A
+//! waiter notes how many had begun when it joined, because that decides what it may take:
+//!
+//! 1. Waiter W joins while attempt 1 runs.
+//! 2. Somebody invalidates the key, and is told so.
+//! 3. W's caller may rely on 2 if it came before W joined. Attempt 1 may have read the old value.
+//! 4. So W takes attempt 1's outcome only if it is proven that nothing was invalidated
+//!    between its beginning and its end (`shared`). Otherwise W belongs to the next flight, together with
+//!    all others who joined late, and since that one begins after they joined, they may take
+//!    its outcome whatever happens.
+//!
+//! Nobody therefore waits for more than two loads. A leader that is dropped or panics leaves its seat;
+//! a waiter takes it and begins a new attempt, which all present waiters joined before.
+//!
+//! `lead` and `wait` are the two seats; `cycle` finds loads that would wait for each other.
+
+mod cycle;
+mod lead;
+mod wait;
+
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use foldhash::fast::RandomState;
+use tokio::sync::Notify;
+
+use self::cycle::{Edge, FlightId};
+pub(crate) use self::{lead::Lead, wait::Wait};
+use crate::{codec::Packed, epoch::Epoch};
+
+const SHARDS: usize = 16;
+
+/// What a flight came to, in a form that each waiter can take a clone from.
+#[derive(Clone)]
+pub(crate) enum Outcome {
+    Value(Packed),
+    None,
+    Err(Packed),
+}
+
+/// The running flights of one cache.
+pub(crate) struct Flights {
+    shards: [Mutex<HashMap<FlightKey, Arc<Flight>, RandomState>>; SHARDS],
+    hasher: RandomState,
+}
+
+/// A key and the shape of the function that loads it: outcomes of two shapes are not shared.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct FlightKey {
+    full_key: Arc<str>,
+    shape: TypeId,
+}
+
+pub(crate) struct Flight {
+    id: FlightId,
+    key: FlightKey,
+    /// What the leader saw when the flight began. A flight that was overtaken takes no one on.
+    epoch: Epoch,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    led: bool,
+    waiters: usize,
+    attempts: u64,
+    end: Option<End>,
+}
+
+struct End {
+    /// `None` when the outcome cannot be given to others.
+    outcome: Option<Outcome>,
+    shared: bool,
+    /// Where those go who may not take the outcome; made by the first of them.
+    next: Option<Arc<Flight>>,
+}
+
+/// A caller's part in a flight.
+pub(crate) enum Seat {
+    /// This caller loads.
+    Lead(Lead),
+    /// Another caller loads.
+    Wait(Wait),
+    /// The load that is running waits for this very call: run the function by itself.
+    Alone,
+}
+
+/// What waiting came to.
+pub(crate) enum Waited {
+    /// The outcome of the flight.
+    Outcome(Outcome),
+    /// This caller leads now.
+    Lead(Lead),
+    /// Whoever loads now waits for this very call.
+    Alone,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::default() }
+    }
+
+    /// Joins the key's flight or begins one. A flight that an invalidation has overtaken is
+    /// left to those who are in it.
+    pub(crate) fn join(self: &Arc<Self>, full_key: &str, shape: TypeId, epoch: Epoch) -> Seat {
+        let key = FlightKey { full_key: full_key.into(), shape };
+        let mut shard = self.shard(&key);
+        if let Some(flight) = shard.get(&key)
+            && flight.epoch == epoch
+            && let Some(seat) = self.take_seat(flight)
+        {
+            return seat;
+        }
+        let state = State { led: true, ..State::default() };
+        let flight = Arc::new(Flight::new(key.clone(), epoch, state));
+        shard.insert(key, Arc::clone(&flight));
+        let edge = cycle::wait_for(flight.id);
+        Seat::Lead(Lead::new(self, flight, edge))
+    }
+
+    fn take_seat(self: &Arc<Self>, flight: &Arc<Flight>) -> Option<Seat> {
+        let mut state = flight.lock();
+        if state.end.is_some() {
+            return None;
+        }
+        let Some(edge) = cycle::wait_for(flight.id) else { return Some(Seat::Alone) };
+        if !state.led {
+            state.led = true;
+            return Some(Seat::Lead(Lead::new(self, Arc::clone(flight), Some(edge))));
+        }
+        state.waiters += 1;
+        Some(Seat::Wait(Wait::new(self, Arc::clone(flight), state.attempts, edge)))
+    }
+
+    fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>, RandomState>> {
+        let at = self.hasher.hash_one(key) as usize % SHARDS;
+        // The maps hold no invariant that a panic could break half-way.
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a flight off the board, unless another one of the same key stands there.
+    fn retire(&self, flight: &Arc<Flight>) {
+        let mut shard = self.shard(&flight.key);
+        if shard.get(&flight.key).is_some_and(|found| Arc::ptr_eq(found, flight)) {
+            shard.remove(&flight.key);
+        }
+    }
+
+    /// 1. A leader without waiters leaves. 2. A caller finds the flight and takes the lead.
+    ///    3. The flight must stay. So look again under the board's lock, which joining holds too.
+    fn retire_if_empty(&self, flight: &Arc<Flight>) {
+        let mut shard = self.shard(&flight.key);
+        let abandoned = {
+            let state = flight.lock();
+            !state.led && state.waiters == 0
+        };
+        if abandoned && shard.get(&flight.key).is_some_and(|found| Arc::ptr_eq(found, flight)) {
+            shard.remove(&flight.key);
+        }
+    }
+
+    /// Puts the next flight where its predecessor stood, unless a newer one has begun or it is
+    /// over already.
+    fn post(&self, flight: &Arc<Flight>) {
+        let mut shard = self.shard(&flight.key);
+        if flight.lock().end.is_none() {
+            shard.entry(flight.key.clone()).or_insert_with(|| Arc::clone(flight));
+        }
+    }
+}
+
+impl Flight {
+    fn new(key: FlightKey, epoch: Epoch, state: State) -> Self {
+        Self { id: FlightId::fresh(), key, epoch, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
