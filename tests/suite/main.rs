@@ -14,3 +14,4 @@ mod invalidation;
 mod keys;
 mod logs;
 mod statistics;
+mod tracking;

@@ -8,15 +8,13 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{Cache, Inner, Space};
+use super::{Cache, Inner, Space, common};
 use crate::{
     clock::Clock,
     coherence::Coherence,
     config::{Backend, RedisConfig, Settings, Variables},
-    epoch::Epochs,
     error::{Error, Result},
     flight::Flights,
-    invalidate::Pending,
     near::Near,
     policy::IntoTtl,
     report::Report,
@@ -35,6 +33,8 @@ pub struct Builder {
     clock: Clock,
     store: Option<Arc<dyn Store>>,
     coherence: Option<Arc<Coherence>>,
+    /// Whether the store is one of ours on a server.
+    on_server: bool,
 }
 
 impl Default for Builder {
@@ -46,6 +46,7 @@ impl Default for Builder {
             clock: Clock::system(),
             store: None,
             coherence: None,
+            on_server: false,
         }
     }
 }
@@ -207,6 +208,7 @@ impl Builder {
                 _ => RedisStore::lazy(&self.redis, clock)?,
             };
             self.store = Some(Arc::new(store));
+            self.on_server = true;
         }
         Ok(self.assemble())
     }
@@ -225,7 +227,9 @@ impl Builder {
     }
 
     pub(super) fn assemble(self) -> Cache {
-        let Self { settings, namespace, redis: _, clock, store, coherence } = self;
+        // A store of a user's own says nothing of its address.
+        let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
+        let Self { settings, namespace, redis: _, clock, store, coherence, on_server: _ } = self;
         let store = store.unwrap_or_else(|| Arc::new(LocalStore::new(settings.local_max_bytes, clock.clone())));
         let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
@@ -235,8 +239,8 @@ impl Builder {
             near_before_store: settings.backend == Backend::Local || coherence.is_some(),
             coherence: coherence.clone(),
             flights: Arc::new(Flights::new()),
-            epochs: Arc::new(Epochs::new()),
-            pending: Pending::default(),
+            epochs,
+            pending,
             claims: Arc::default(),
             counters: Counters::new(),
             clock,

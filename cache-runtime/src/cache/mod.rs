@@ -2,6 +2,7 @@
 
 mod builder;
 mod by_hand;
+mod common;
 mod global;
 mod maintain;
 mod write;
@@ -62,7 +63,7 @@ pub(crate) struct Inner {
     pub(crate) coherence: Option<Arc<Coherence>>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) epochs: Arc<Epochs>,
-    pub(crate) pending: Pending,
+    pub(crate) pending: Arc<Pending>,
     pub(crate) claims: Arc<Claims>,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
