@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `dial`, `pool` | make, share, watch and replace connections (bb8) |
-//! | `tracking` | hears what others change, for the `tiered` backend |
+//! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
 //! | `session` | one operation: a link, a deadline, commands in order |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
@@ -42,7 +42,7 @@ use crate::{
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Released, ServerInfo, Store,
     StoreFuture, Token,
 };
 
@@ -50,6 +50,7 @@ mod answer;
 mod dial;
 mod envelope;
 mod fault;
+mod hearing;
 mod info;
 mod names;
 mod number;
@@ -59,15 +60,17 @@ mod scan;
 mod scripts;
 mod session;
 mod tracking;
+mod wake;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
 use dial::Dialer;
+use hearing::Tracked;
 use pool::Pool;
 use session::Session;
-use tracking::{Tracked, Tracking};
+use tracking::Tracking;
 
 const BACKEND: &str = "redis";
 
@@ -80,7 +83,7 @@ pub(crate) struct RedisStore {
     clock: Clock,
     guard: bool,
     label: String,
-    tracking: Option<Tracking>,
+    tracking: Tracking,
 }
 
 impl RedisStore {
@@ -97,30 +100,27 @@ impl RedisStore {
 
     /// Connects in the background; while the server is down, each operation says so.
     pub(crate) fn lazy(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        let pool = Pool::new(Dialer::new(config)?, config, None)?;
-        Ok(Self::over(pool, None, config, clock))
+        Self::over(Dialer::new(config)?, None, config, clock)
     }
 
     /// The same, and tells of what others change.
     pub(crate) fn tracked(config: &RedisConfig, clock: Clock, coherence: Arc<Coherence>) -> Result<Self> {
-        let dialer = Dialer::new(config)?.identifying();
-        let tracked = Arc::new(Tracked::new(coherence));
-        let pool = Pool::new(dialer.clone(), config, Some(Arc::clone(&tracked)))?;
-        let tracking = Tracking::new(dialer, pool.shared(), tracked);
-        tracking.keep_up();
-        Ok(Self::over(pool, Some(tracking), config, clock))
+        let store = Self::over(Dialer::new(config)?.identifying(), Some(coherence), config, clock)?;
+        store.tracking.keep_up();
+        Ok(store)
     }
 
-    fn over(pool: Pool, tracking: Option<Tracking>, config: &RedisConfig, clock: Clock) -> Self {
+    fn over(dialer: Dialer, coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
+        let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
+        let pool = Pool::new(dialer.clone(), config, tracked.clone())?;
+        let tracking = Tracking::new(dialer, pool.shared(), tracked);
         let label = format!("{}:{}/{}", config.host, config.port, config.db);
-        Self { pool, clock, guard: config.restart_guard, label, tracking }
+        Ok(Self { pool, clock, guard: config.restart_guard, label, tracking })
     }
 
     /// Begins an operation of a namespace.
     async fn session(&self, space: &Namespace) -> Result<Session<'_>> {
-        if let Some(tracking) = &self.tracking {
-            tracking.keep_up();
-        }
+        self.tracking.keep_up();
         self.guarded(Session::begin(&self.pool).await?, space).await
     }
 
@@ -159,6 +159,10 @@ impl Store for RedisStore {
 
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
         Box::pin(self.lease(space, request))
+    }
+
+    fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
+        Box::pin(async move { Ok(self.tracking.watch(space, key).await) })
     }
 
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {

@@ -47,6 +47,11 @@ impl<'a> Names<'a> {
         format!("run:{{{}}}", self.0)
     }
 
+    /// Where the ends of leases that are waited for are told.
+    pub(super) fn wake(self) -> String {
+        format!("wake:{{{}}}", self.0)
+    }
+
     /// What the names of values, tags and the nonce begin with.
     pub(super) fn prefixes(self) -> [String; 3] {
         [self.value(""), self.tag(""), self.nonce()]

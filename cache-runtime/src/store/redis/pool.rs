@@ -29,7 +29,7 @@ use crate::{
 use super::{
     dial::{Dialer, RunId},
     fault,
-    tracking::Tracked,
+    hearing::Tracked,
 };
 
 /// So many time-outs in a row, without one answer, make a link or the whole pool suspect.

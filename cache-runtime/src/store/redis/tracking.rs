@@ -1,5 +1,7 @@
-//! Hearing what others change: a connection on which the server tells of it (RESP3 client
-//! tracking, broadcast by prefixes), and the task that keeps it.
+//! Hearing what others do: a connection on which the server speaks first (RESP3), and the task
+//! that keeps it. For the `tiered` backend it tells of changes (client tracking, broadcast by
+//! prefixes), for both of the ends of leases that somebody here waits for (`wake`). Without
+//! tracking it is made when somebody waits for the first time.
 //!
 //! # What is heard
 //!
@@ -11,34 +13,31 @@
 //!
 //! # When nothing is heard
 //!
-//! 1. The connection is lost. The client says so, or an unanswered `PING` does, after at most
-//!    [`PING_EVERY`] and the operation time-out.
+//! 1. The connection is lost. The client says so, or an unanswered `PING` does: at most
+//!    [`PING_EVERY`] later it is sent, and it has the time of an operation to be answered, at least
+//!    [`SHORTEST_DEADLINE`]. A runtime that is kept but not run cannot notice anything.
 //! 2. The generation turns odd ([`Coherence`]): nothing near is served, reads go to the server.
 //! 3. A new connection asks for all prefixes. Only after the server's `OK`, and after links of
 //!    the pool to any other server have been retired, a new generation begins.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use bb8_redis::redis::{self, Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
-use tokio::{sync::Notify, time::Instant};
+use bb8_redis::redis::{self, Cmd, aio::MultiplexedConnection};
+use tokio::time::Instant;
 
 use crate::{
     coherence::{Coherence, Followed},
     error::{Error, Result},
+    store::{Namespace, Released},
     task::{OneTask, Running},
 };
 
 use super::{
-    dial::{Dialer, RunId},
-    names::{Named, Names},
+    dial::Dialer,
+    hearing::{EndsWithThis, Hearing, Tracked},
+    names::Names,
     pool::Shared,
+    wake::Wakes,
 };
 
 /// How often an idle connection must answer.
@@ -58,30 +57,51 @@ pub(super) struct Tracking {
 struct Ear {
     dialer: Dialer,
     links: Arc<Shared>,
-    tracked: Arc<Tracked>,
+    /// `None` where nothing is kept near.
+    tracked: Option<Arc<Tracked>>,
+    wakes: Arc<Wakes>,
 }
 
 impl Tracking {
-    pub(super) fn new(dialer: Dialer, links: Arc<Shared>, tracked: Arc<Tracked>) -> Self {
-        Self { ear: Arc::new(Ear { dialer, links, tracked }), task: OneTask::default() }
+    pub(super) fn new(dialer: Dialer, links: Arc<Shared>, tracked: Option<Arc<Tracked>>) -> Self {
+        let ear = Ear { dialer, links, tracked, wakes: Arc::default() };
+        Self { ear: Arc::new(ear), task: OneTask::default() }
     }
 
-    /// Listens, unless that is done already. The task may have ended with its runtime.
+    /// Listens where changes must be heard, unless that is done already. The task may have ended
+    /// with its runtime.
     pub(super) fn keep_up(&self) {
+        if self.ear.tracked.is_some() {
+            self.listen();
+        }
+    }
+
+    /// Begins to watch for the end of a lease; `None` if that is not told in time.
+    pub(super) async fn watch(&self, space: &Namespace, key: &str) -> Option<Released> {
+        let released = self.ear.wakes.wait(Names::of(space).value(key));
+        self.listen();
+        self.ear.wakes.subscribed(space, self.ear.dialer.limit()).await.then_some(released)
+    }
+
+    fn listen(&self) {
         self.task.start(|running| listen_always(Arc::clone(&self.ear), running));
     }
 }
 
-async fn listen_always(ear: Arc<Ear>, _running: Running) {
+async fn listen_always(ear: Arc<Ear>, running: Running) {
     let mut pause = FIRST_PAUSE;
     let mut told = false;
     loop {
         let mut begun = false;
         let Err(error) = ear.listen(&mut begun, &mut told).await;
-        ear.tracked.coherence.clean_up();
+        if let Some(tracked) = &ear.tracked {
+            tracked.coherence.clean_up();
+        } else if running.end_unless(|| ear.wakes.is_waited_for()) {
+            return;
+        }
         if !told {
             told = true;
-            tracing::warn!(target: "cache_runtime", kind = error.kind(), %error, "changes by others cannot be heard; reads go to the server");
+            tracing::warn!(target: "cache_runtime", kind = error.kind(), %error, "others' changes cannot be heard; reads go to the server");
         }
         pause = if begun { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         tokio::time::sleep(pause).await;
@@ -91,52 +111,74 @@ async fn listen_always(ear: Arc<Ear>, _running: Running) {
 impl Ear {
     /// Connects and listens until that cannot go on.
     async fn listen(&self, begun: &mut bool, told: &mut bool) -> Result<Infallible> {
-        let coherence = &self.tracked.coherence;
-        let hearing = EndsWithThis(Arc::new(Hearing::new(Arc::clone(coherence))));
+        let coherence = self.tracked.as_ref().map(|tracked| Arc::clone(&tracked.coherence));
+        let hearing = EndsWithThis(Arc::new(Hearing::new(coherence, Arc::clone(&self.wakes))));
         let heard = Arc::clone(&hearing.0);
         let mut connection = self.dialer.dial_listener(move |push| heard.hear(&push)).await?;
-        let run_id = self.dialer.run_id(&mut connection).await?;
-
-        let mut prefixes = Prefixes::default();
-        let spaces = coherence.all();
-        self.register(&mut connection, &mut prefixes, &spaces).await?;
-        self.tracked.listens_to(run_id.clone(), &hearing.0);
-        self.links.retire_others(&run_id);
-        let generation = hearing.0.begin(&spaces);
+        let following = match &self.tracked {
+            Some(tracked) => Some(self.follow(tracked, &mut connection, &hearing.0).await?),
+            None => None,
+        };
+        self.subscribe(&mut connection).await?;
         *begun = true;
         if std::mem::take(told) {
-            tracing::info!(target: "cache_runtime", "changes by others are heard again");
+            tracing::info!(target: "cache_runtime", "others' changes are heard again");
         }
-        self.serve(connection, prefixes, &hearing.0, generation).await
+        self.serve(connection, following, &hearing.0).await
+    }
+
+    /// Begins to hear the changes of all namespaces.
+    async fn follow<'a>(
+        &self,
+        tracked: &'a Tracked,
+        connection: &mut MultiplexedConnection,
+        hearing: &Arc<Hearing>,
+    ) -> Result<Following<'a>> {
+        let run_id = self.dialer.run_id(connection).await?;
+        let mut following = Following { coherence: &tracked.coherence, prefixes: Prefixes::default(), generation: 0 };
+        let spaces = tracked.coherence.all();
+        self.register(connection, &mut following.prefixes, &spaces).await?;
+        tracked.listens_to(run_id.clone(), hearing);
+        self.links.retire_others(&run_id);
+        following.generation = hearing.begin(&tracked.coherence, &spaces);
+        Ok(following)
     }
 
     async fn serve(
         &self,
         mut connection: MultiplexedConnection,
-        mut prefixes: Prefixes,
+        mut following: Option<Following<'_>>,
         hearing: &Hearing,
-        generation: u64,
     ) -> Result<Infallible> {
-        let coherence = &self.tracked.coherence;
         let mut next_ping = Instant::now() + PING_EVERY;
         loop {
             tokio::select! {
-                () = hearing.ended.notified() => return Err(lost("the connection for changes was lost")),
-                () = coherence.added() => {
-                    let spaces = coherence.unheard(generation);
-                    self.register(&mut connection, &mut prefixes, &spaces).await?;
-                    coherence.also_heard(&spaces, generation);
+                () = hearing.ended() => return Err(lost("the connection that listens was lost")),
+                () = namespace_added(following.as_ref()) => {
+                    let Some(following) = &mut following else { continue };
+                    let spaces = following.coherence.unheard(following.generation);
+                    self.register(&mut connection, &mut following.prefixes, &spaces).await?;
+                    following.coherence.also_heard(&spaces, following.generation);
                 }
+                () = self.wakes.wanted() => self.subscribe(&mut connection).await?,
                 () = tokio::time::sleep_until(next_ping) => {
                     let limit = self.dialer.limit().max(SHORTEST_DEADLINE);
                     let ping = redis::cmd("PING");
                     match tokio::time::timeout(limit, ping.exec_async(&mut connection)).await {
                         Ok(Ok(())) => next_ping = Instant::now() + PING_EVERY,
-                        _ => return Err(lost("the connection for changes does not answer")),
+                        _ => return Err(lost("the connection that listens does not answer")),
                     }
                 }
             }
         }
+    }
+
+    async fn subscribe(&self, connection: &mut MultiplexedConnection) -> Result<()> {
+        for space in self.wakes.missing() {
+            self.dialer.within(connection.subscribe(Names::of(&space).wake())).await?;
+            self.wakes.now_subscribed(&space);
+        }
+        Ok(())
     }
 
     async fn register(
@@ -152,6 +194,20 @@ impl Ear {
             // The server lets no prefix go but with all others.
             Added::Overlap => Err(lost("the prefixes of the namespaces overlap; they are registered anew")),
         }
+    }
+}
+
+/// What one connection follows.
+struct Following<'a> {
+    coherence: &'a Coherence,
+    prefixes: Prefixes,
+    generation: u64,
+}
+
+async fn namespace_added(following: Option<&Following<'_>>) {
+    match following {
+        Some(following) => following.coherence.added().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -204,133 +260,21 @@ impl Prefixes {
     }
 }
 
-/// Which server is heard, for those who must read from the same one.
-pub(super) struct Tracked {
-    coherence: Arc<Coherence>,
-    server: Mutex<Option<(RunId, Arc<Hearing>)>>,
-}
-
-impl Tracked {
-    pub(super) fn new(coherence: Arc<Coherence>) -> Self {
-        Self { coherence, server: Mutex::default() }
-    }
-
-    fn listens_to(&self, run_id: RunId, hearing: &Arc<Hearing>) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some((run_id, Arc::clone(hearing)));
-    }
-
-    /// A link of the pool was made. If it leads to another server than the one that is heard,
-    /// what it reads must not be kept.
-    pub(super) fn pool_reached(&self, run_id: Option<&RunId>) {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((heard, hearing)) = &*server
-            && Some(heard) != run_id
-        {
-            hearing.end();
-        }
-    }
-}
-
-/// What is heard on one connection, from its beginning to its end.
-struct Hearing {
-    coherence: Arc<Coherence>,
-    over: AtomicBool,
-    /// 0 until it has begun.
-    generation: AtomicU64,
-    ended: Notify,
-}
-
-impl Hearing {
-    fn new(coherence: Arc<Coherence>) -> Self {
-        Self { coherence, over: AtomicBool::new(false), generation: AtomicU64::new(0), ended: Notify::new() }
-    }
-
-    /// 1. The connection is made. 2. It is lost, which has nothing to end yet. 3. It begins. So
-    /// 3 says first that it has begun and then looks whether it is over; 2 does it the other way.
-    fn begin(&self, spaces: &[Arc<Followed>]) -> u64 {
-        let generation = self.coherence.restore(spaces);
-        self.generation.store(generation, Ordering::SeqCst);
-        if self.over.load(Ordering::SeqCst) {
-            self.coherence.lost(generation);
-        }
-        generation
-    }
-
-    fn end(&self) {
-        self.over.store(true, Ordering::SeqCst);
-        match self.generation.load(Ordering::SeqCst) {
-            0 => {}
-            generation => self.coherence.lost(generation),
-        }
-        self.ended.notify_one();
-    }
-
-    fn hear(&self, push: &PushInfo) {
-        match push.kind {
-            PushKind::Invalidate => self.hear_names(&push.data),
-            PushKind::Disconnection => self.end(),
-            _ => {}
-        }
-    }
-
-    fn hear_names(&self, data: &[Value]) {
-        let Some(Value::Array(names)) = data.first() else {
-            // Nil instead of names: a database was flushed.
-            self.coherence.everything_changed();
-            return;
-        };
-        for name in names {
-            if let Value::BulkString(name) = name
-                && let Ok(name) = std::str::from_utf8(name)
-            {
-                self.hear_name(name);
-            }
-        }
-    }
-
-    fn hear_name(&self, name: &str) {
-        match Named::of(name) {
-            Named::Value(full_key) => self.coherence.key_changed(full_key),
-            Named::Tag { namespace, tag } => self.coherence.tag_changed(namespace, tag),
-            Named::Nonce(namespace) => self.coherence.namespace_changed(namespace),
-            Named::Other => {}
-        }
-    }
-}
-
-/// Whatever ends the task ends the hearing: an error, the cache, the runtime.
-struct EndsWithThis(Arc<Hearing>);
-
-impl Drop for EndsWithThis {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn texts(texts: &[&str]) -> Vec<String> {
+    fn owned(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
     #[test]
     fn prefixes_that_others_cover_are_left_out() {
         let mut prefixes = Prefixes::default();
-        let first = texts(&["tag:{tag}:", "tag:", "inc:{tag}"]);
-        assert_eq!(prefixes.add(first.clone()), Added::These(texts(&["inc:{tag}", "tag:"])));
+        let first = owned(&["tag:{tag}:", "tag:", "inc:{tag}"]);
+        assert_eq!(prefixes.add(first.clone()), Added::These(owned(&["inc:{tag}", "tag:"])));
         assert_eq!(prefixes.add(first), Added::Nothing);
-        assert_eq!(prefixes.add(texts(&["tag:{shop}:", "shop:"])), Added::These(texts(&["shop:"])));
-        assert_eq!(prefixes.add(texts(&["inc:"])), Added::Overlap);
-    }
-
-    #[test]
-    fn a_connection_that_is_lost_before_it_begins_hears_nothing() {
-        let coherence = Arc::new(Coherence::new());
-        let hearing = Hearing::new(Arc::clone(&coherence));
-        hearing.end();
-        hearing.begin(&[]);
-        assert!(!coherence.generation().is_multiple_of(2));
+        assert_eq!(prefixes.add(owned(&["tag:{shop}:", "shop:"])), Added::These(owned(&["shop:"])));
+        assert_eq!(prefixes.add(owned(&["inc:"])), Added::Overlap);
     }
 }

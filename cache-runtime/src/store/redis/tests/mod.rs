@@ -10,6 +10,7 @@ use crate::store::conformance::{self, Fixture};
 
 mod faults;
 mod protocol;
+mod waking;
 
 async fn fixture() -> Fixture {
     let server = RedisServer::start();
