@@ -108,3 +108,36 @@ impl Near {
         self.map.weight()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Namespace;
+
+    const KEY: &str = "app:k";
+
+    fn slots() -> [Slot; 2] {
+        [Epochs::key(KEY), Epochs::namespace("app")]
+    }
+
+    #[test]
+    fn what_was_read_before_a_loss_is_not_served_after_it() {
+        let (near, epochs, coherence) = (Near::new(1 << 20).unwrap(), Epochs::new(), Coherence::new());
+        let space = coherence.follow(&Namespace::new("app"));
+        let generation = coherence.restore(&[Arc::clone(&space)]);
+        let heard = coherence.note(&space, slots(), Epochs::any_tag("app")).unwrap();
+        let epoch = epochs.of(slots()).and(heard.with_tags(&coherence, &[], Epochs::any_tag("app")).unwrap());
+        let life = Life { since: 0, fresh_until: 10, dead_at: 10 };
+        let generation_noted = Some(heard.generation());
+        near.insert(
+            KEY,
+            NearEntry { value: None, life, epoch, generation: generation_noted, tags: [].into(), bytes: 0 },
+        );
+        let is_served = || near.get(KEY, &slots(), &epochs, Some(&coherence), 1).is_some();
+        assert!(is_served());
+        coherence.lost(generation);
+        assert!(!is_served());
+        coherence.restore(&[space]);
+        assert!(!is_served());
+    }
+}

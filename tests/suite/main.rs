@@ -15,3 +15,4 @@ mod keys;
 mod logs;
 mod statistics;
 mod tracking;
+mod waiters;
