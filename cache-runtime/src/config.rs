@@ -15,6 +15,8 @@ pub enum Backend {
     Local,
     /// On a Redis server alone, so that all processes read the same.
     Redis,
+    /// On a Redis server, with decoded values in front that the server's messages keep coherent.
+    Tiered,
 }
 
 impl Backend {
@@ -24,6 +26,7 @@ impl Backend {
         match self {
             Self::Local => "local",
             Self::Redis => "redis",
+            Self::Tiered => "tiered",
         }
     }
 }
@@ -35,7 +38,8 @@ impl FromStr for Backend {
         match name.trim().to_ascii_lowercase().as_str() {
             "local" => Ok(Self::Local),
             "redis" => Ok(Self::Redis),
-            _ => Err(Error::config(format!("CACHE_BACKEND is `{name}`; it can be `local` or `redis`"))),
+            "tiered" => Ok(Self::Tiered),
+            _ => Err(Error::config(format!("CACHE_BACKEND is `{name}`; it can be `local`, `redis` or `tiered`"))),
         }
     }
 }

@@ -92,6 +92,7 @@ mod call;
 mod claims;
 mod clock;
 mod codec;
+mod coherence;
 mod config;
 mod epoch;
 mod error;

@@ -8,14 +8,13 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{Cache, Inner, Space};
+use super::{Cache, Inner, Space, common};
 use crate::{
     clock::Clock,
+    coherence::Coherence,
     config::{Backend, RedisConfig, Settings, Variables},
-    epoch::Epochs,
     error::{Error, Result},
     flight::Flights,
-    invalidate::Pending,
     near::Near,
     policy::IntoTtl,
     report::Report,
@@ -34,6 +33,9 @@ pub struct Builder {
     redis: RedisConfig,
     clock: Clock,
     store: Option<Arc<dyn Store>>,
+    coherence: Option<Arc<Coherence>>,
+    /// Whether the store is one of ours on a server.
+    on_server: bool,
 }
 
 /// What stands in front of every key unless a namespace was given.
@@ -47,6 +49,8 @@ impl Default for Builder {
             redis: RedisConfig::default(),
             clock: Clock::system(),
             store: None,
+            coherence: None,
+            on_server: false,
         }
     }
 }
@@ -185,27 +189,46 @@ impl Builder {
     ///
     /// A setting that cannot be used, or credentials that the server refuses. A server that
     /// cannot be reached is no error: it is logged once, and used as soon as it is there.
-    pub async fn build(mut self) -> Result<Cache> {
+    pub async fn build(self) -> Result<Cache> {
         self.check()?;
-        if self.store.is_none() && self.settings.backend == Backend::Redis {
-            let store = match RedisStore::connect(&self.redis, self.clock.clone()).await {
-                Ok(store) => store,
-                Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
-                    tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
-                    RedisStore::lazy(&self.redis, self.clock.clone())?
-                }
-                Err(error) => return Err(error),
-            };
-            self.store = Some(Arc::new(store));
+        if !self.needs_redis() {
+            return self.build_lazily();
         }
-        Ok(self.assemble())
+        let answers = match RedisStore::probe(&self.redis).await {
+            Ok(()) => true,
+            Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
+                tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        let limit = self.redis.operation_timeout;
+        let cache = self.build_lazily()?;
+        if let (true, Some(coherence)) = (answers, &cache.inner.coherence) {
+            // So that the first reads are kept near; without it they are merely slower.
+            let _ = tokio::time::timeout(limit, coherence.until_heard()).await;
+        }
+        Ok(cache)
+    }
+
+    fn needs_redis(&self) -> bool {
+        self.store.is_none() && self.settings.backend != Backend::Local
     }
 
     /// Builds the cache without asking the server for anything.
     pub(crate) fn build_lazily(mut self) -> Result<Cache> {
         self.check()?;
-        if self.store.is_none() && self.settings.backend == Backend::Redis {
-            self.store = Some(Arc::new(RedisStore::lazy(&self.redis, self.clock.clone())?));
+        if self.needs_redis() {
+            let clock = self.clock.clone();
+            let store = match self.settings.backend {
+                Backend::Tiered => {
+                    let coherence = self.coherence.insert(Arc::new(Coherence::new()));
+                    RedisStore::tracked(&self.redis, clock, Arc::clone(coherence))?
+                }
+                _ => RedisStore::lazy(&self.redis, clock)?,
+            };
+            self.store = Some(Arc::new(store));
+            self.on_server = true;
         }
         Ok(self.assemble())
     }
@@ -224,18 +247,21 @@ impl Builder {
     }
 
     pub(super) fn assemble(self) -> Cache {
-        let Self { settings, namespace, redis: _, clock, store } = self;
+        // A store of a user's own says nothing of its address.
+        let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
+        let Self { settings, namespace, redis: _, clock, store, coherence, on_server: _ } = self;
         let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
         let store = store.unwrap_or_else(|| Arc::new(LocalStore::new(settings.local_max_bytes, clock.clone())));
-        let space = Arc::new(Space::new(&namespace));
+        let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
             store,
             near: Near::new(settings.near_max_bytes),
             // Redis alone answers when Redis is the backend, so that all processes read the same.
-            near_before_store: settings.backend == Backend::Local,
+            near_before_store: settings.backend == Backend::Local || coherence.is_some(),
+            coherence: coherence.clone(),
             flights: Arc::new(Flights::new()),
-            epochs: Arc::new(Epochs::new()),
-            pending: Pending::default(),
+            epochs,
+            pending,
             claims: Arc::default(),
             counters: Counters::new(),
             clock,
@@ -246,6 +272,14 @@ impl Builder {
             spaces: Mutex::new(HashMap::from([(namespace, Arc::clone(&space))])),
         };
         let inner = Arc::new(inner);
+        if let Some(coherence) = coherence {
+            let weak = Arc::downgrade(&inner);
+            coherence.on_loss(move || {
+                if let Some(near) = weak.upgrade().as_ref().and_then(|inner| inner.near.as_ref()) {
+                    near.forget_heard();
+                }
+            });
+        }
         super::maintain::start(&inner);
         Cache { inner, space }
     }

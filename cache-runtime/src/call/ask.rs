@@ -94,8 +94,8 @@ impl<S: Shape> Call<'_, S> {
         let fence = Fence::note(&self.cache, &self.full_key);
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;
-        let (slots, now) = (self.cache.space.slots(&self.full_key), inner.clock.now());
-        let entry = inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, now));
+        let now = inner.clock.now();
+        let entry = inner.near_entry(&self.cache.space, &self.full_key, now);
         let Some(entry) = entry else { return Asked::Nothing(view) };
         Asked::of(Cached::from_near(&self.codec, &entry), entry.life, view, now)
     }

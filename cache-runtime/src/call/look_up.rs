@@ -7,6 +7,7 @@ use crate::{
     cache::{Cache, Space},
     clock::Millis,
     codec::Codec,
+    coherence::Heard,
     epoch::Epoch,
     error::Result,
     near::NearEntry,
@@ -40,17 +41,22 @@ pub(crate) struct Looks<T> {
 pub(crate) struct Fence {
     own: Epoch,
     any_tag: Epoch,
+    /// What others did, for entries of a store that they change too.
+    heard: Option<Heard>,
 }
 
 impl Fence {
     pub(crate) fn note(cache: &Cache, full_key: &str) -> Self {
         let Cache { inner, space } = cache;
-        Self { own: inner.epochs.of(space.slots(full_key)), any_tag: inner.epochs.of([space.any_tag]) }
+        let slots = space.slots(full_key);
+        let followed = inner.coherence.as_deref().zip(space.followed.as_deref());
+        let heard = followed.and_then(|(coherence, followed)| coherence.note(followed, slots, space.any_tag));
+        Self { own: inner.epochs.of(slots), any_tag: inner.epochs.of([space.any_tag]), heard }
     }
 
     /// The fence after this process has advanced the key's own slot once, and nobody else has.
     pub(super) const fn after_own_advance(self) -> Self {
-        Self { own: self.own.next(), any_tag: self.any_tag }
+        Self { own: self.own.next(), any_tag: self.any_tag, heard: self.heard }
     }
 
     /// Whether nothing that concerns the key or a tag was invalidated since.
@@ -139,7 +145,16 @@ fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>,
         tags: &head.tags,
         bytes: entry.payload.len() as u64,
     };
-    kept.insert(cache, &cache.space.full_key(key), fence);
+    kept.insert(cache, &cache.space.full_key(key), fence, Origin::Store);
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From the store, or on its way there.
+    Store,
+    /// It has no stored form.
+    Here,
 }
 
 /// A decoded value on its way into this process's cache.
@@ -162,7 +177,7 @@ impl NearValue<'_> {
     ///
     /// An invalidation of a tag advances `any_tag` first and the tag second, so one that 3 has
     /// seen is seen by 4, and one that 3 has not seen makes the entry out of date.
-    pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence) {
+    pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence, origin: Origin) {
         let Cache { inner, space } = cache;
         let Some(near) = &inner.near else { return };
         let slots = tag_slots(space, self.tags);
@@ -170,13 +185,16 @@ impl NearValue<'_> {
         if !slots.is_empty() && fence.any_tag != inner.epochs.of([space.any_tag]) {
             return;
         }
-        let entry = NearEntry {
-            value: self.packed,
-            life: self.life,
-            epoch: fence.own.and(of_tags),
-            tags: slots,
-            bytes: self.bytes,
-        };
+        let mut epoch = fence.own.and(of_tags);
+        let mut generation = None;
+        if let (Some(coherence), Origin::Store) = (&inner.coherence, origin) {
+            let Some(heard) = fence.heard else { return };
+            let Some(of_others) = heard.with_tags(coherence, &slots, space.any_tag) else { return };
+            epoch = epoch.and(of_others);
+            generation = Some(heard.generation());
+        }
+        let entry =
+            NearEntry { value: self.packed, life: self.life, epoch, generation, tags: slots, bytes: self.bytes };
         near.insert(full_key, entry);
     }
 }

@@ -48,7 +48,9 @@ pub(crate) enum Target {
 /// An invalidation that was asked for and happens when it is awaited.
 ///
 /// It resolves to `Ok` once the backend has acknowledged it: no call that starts afterwards in
-/// this process gets an older value, and none in another process does on the `redis` backend.
+/// this process gets an older value, and none in another process does on the `redis` backend. On
+/// `tiered`, another process may until the server's message has reached it: a millisecond or so,
+/// and half a second, with the default time-out, if its link has died without a sign.
 ///
 /// # Errors
 ///
