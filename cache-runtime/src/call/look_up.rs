@@ -94,9 +94,12 @@ pub(crate) async fn look_up<T>(
 
 /// Reads from the store, without what an unacknowledged invalidation names.
 ///
-/// 1. An invalidation fails and is pending. 2. A call begins and reads what it names. 3. The
-/// invalidation lands and is not pending any more. 4. What was read at 2 must not be served. So
-/// when anything has landed since the read began, everything that was read is a miss.
+/// 1. An invalidation fails and is pending.
+/// 2. A call begins and reads what it names.
+/// 3. The invalidation lands and is not pending any more.
+/// 4. What was read at 2 must not be served.
+///
+/// So when anything has landed since the read began, everything that was read is a miss.
 pub(crate) async fn read(cache: &Cache, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
     let Cache { inner, space } = cache;
     let landings = inner.pending.landings();

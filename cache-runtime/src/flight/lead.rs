@@ -34,9 +34,12 @@ impl Lead {
 
     /// Takes no more waiters on; those who come from here on make a flight of their own.
     ///
-    /// 1. The server does the fill. 2. Another process invalidates the key, and is told so. 3. A
-    /// call begins here. 4. The fill's answer arrives: nothing was invalidated, up to 1. So that
-    /// this proves enough for all who wait, they must have come before the fill was sent.
+    /// 1. The server does the fill.
+    /// 2. Another process invalidates the key, and is told so.
+    /// 3. A call begins here.
+    /// 4. The fill's answer arrives: nothing was invalidated, up to 1.
+    ///
+    /// That proves enough for all who wait only if they came before the fill was sent.
     pub(crate) fn close(&self) {
         self.flights.retire(&self.flight);
     }
