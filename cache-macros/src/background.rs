@@ -6,9 +6,10 @@ use syn::{ReceiverKind, Type};
 
 use crate::{
     args::Args,
+    each::Each,
     errors::Errors,
     function::{Function, Param, arguments, bare, type_arguments},
-    plan::{owned_form, spelled},
+    plan::{owned, spelled},
     scope::{first_span, located},
 };
 
@@ -48,14 +49,8 @@ fn owned_part(ty: &Type) -> &Type {
 
 fn advice(ty: &Type) -> String {
     match bare(ty) {
-        Type::Reference(reference) => match bare(&reference.elem) {
-            Type::Slice(slice) => match bare(&slice.elem) {
-                Type::Reference(element) => format!("&[{}]", owned_form(&element.elem)),
-                _ => "an owned type".into(),
-            },
-            _ => "an owned type".into(),
-        },
-        _ => "an owned type".into(),
+        Type::Reference(reference) => format!("&{}", owned(&reference.elem)),
+        other => owned(other),
     }
 }
 
@@ -82,6 +77,10 @@ fn borrows(ty: &Type) -> bool {
 
 /// One parameter of the hidden sibling that runs the function in the background.
 pub(crate) struct Owned {
+    /// `__a0`
+    pub(crate) name: Ident,
+    /// The argument that it is of; none for the receiver.
+    pub(crate) argument: Option<Ident>,
     /// `__a0: u64`
     pub(crate) declared: TokenStream,
     /// Makes the owned value of the caller's.
@@ -96,24 +95,42 @@ pub(crate) fn own_argument(param: &Param, index: usize, private: &TokenStream) -
     let ty = &param.declared.ty;
     let at = located(first_span(ty));
     let given = param.name()?;
+    let argument = Some(given.clone());
     Some(match bare(ty) {
         Type::Reference(reference) if !is_static(reference.lifetime.as_ref()) => {
             let (referred, mutable) = (&reference.elem, &reference.mutability);
             Owned {
                 declared: quote_spanned!(at=> #mutable #name: <#referred as #private::OwnBorrowed>::Owned),
                 own: quote_spanned!(at=> #private::own_borrowed::<#referred>(&*#given)),
+                argument,
                 give: match mutable {
                     Some(_) => quote_spanned!(at=> &mut #name),
                     None => quote_spanned!(at=> #private::lend::<#referred>(&#name)),
                 },
+                name,
             }
         }
         _ => Owned {
             declared: quote_spanned!(at=> #name: #ty),
             own: quote_spanned!(at=> #private::own(&#given)),
-            give: name.into_token_stream(),
+            argument,
+            give: name.to_token_stream(),
+            name,
         },
     })
+}
+
+/// Ids that are owned as a list, however they were declared.
+pub(crate) fn own_ids(each: &Each, index: usize, private: &TokenStream) -> Owned {
+    let name = format_ident!("__a{index}", span = Span::mixed_site());
+    let id = &each.id;
+    Owned {
+        declared: quote_spanned!(Span::mixed_site()=> #name: #private::Vec<#id>),
+        own: TokenStream::new(),
+        give: each.given(&name.to_token_stream()),
+        argument: Some(each.name.clone()),
+        name,
+    }
 }
 
 /// The receiver of the hidden sibling.
@@ -127,6 +144,8 @@ pub(crate) fn own_receiver(function: &Function, private: &TokenStream) -> Option
             declared: quote_spanned!(at=> #mutable #this: Self),
             own: quote_spanned!(at=> #private::own_self(&*#itself)),
             give: quote_spanned!(at=> &#mutable #this),
+            argument: None,
+            name: this,
         },
         ReceiverKind::Typed(_, ty) => match bare(ty) {
             Type::Reference(reference) => {
@@ -135,18 +154,24 @@ pub(crate) fn own_receiver(function: &Function, private: &TokenStream) -> Option
                     declared: quote_spanned!(at=> #mutable #this: #referred),
                     own: quote_spanned!(at=> #private::own_self(&*#itself)),
                     give: quote_spanned!(at=> &#mutable #this),
+                    argument: None,
+                    name: this,
                 }
             }
             owned => Owned {
                 declared: quote_spanned!(at=> #this: #owned),
                 own: quote_spanned!(at=> #private::own_self(&#itself)),
-                give: this.into_token_stream(),
+                give: this.to_token_stream(),
+                argument: None,
+                name: this,
             },
         },
         _ => Owned {
             declared: quote_spanned!(at=> #this: Self),
             own: quote_spanned!(at=> #private::own_self(&#itself)),
-            give: this.into_token_stream(),
+            give: this.to_token_stream(),
+            argument: None,
+            name: this,
         },
     })
 }

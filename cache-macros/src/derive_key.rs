@@ -141,6 +141,7 @@ fn by_template(
     generics: &mut Generics,
     errors: &mut Errors,
 ) -> TokenStream {
+    let before = errors.count();
     let template = Template::parse(literal, errors);
     let Data::Struct(data) = &input.data else {
         errors.at(literal, "a template needs the fields of a struct; for an enum write `#[cache_key(hash)]`");
@@ -163,7 +164,10 @@ fn by_template(
             }
         }
     }
-    account(literal, &fields, &named, skip, errors);
+    // A word that is wrong is one mistake, not also the silence about the right one.
+    if errors.count() == before {
+        account(literal, &fields, &named, skip, errors);
+    }
     write_slots(&slots, &site!(__key))
 }
 
@@ -185,7 +189,7 @@ fn slot(place: &Place, field: &Field<'_>, literal: Span) -> Slot {
         Err(_) => Ident::new(name, located(literal)).into_token_stream(),
     });
     let reference = quote_spanned!(at=> &self.#member #(.#behind)*);
-    let value = Value { reference, span: first_span(field.ty) };
+    let value = Value { root: None, reference, span: first_span(field.ty) };
     if place.hash { Slot::Hash(value) } else { Slot::Arg(value) }
 }
 

@@ -45,6 +45,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 const EXPECTED: &str = "write seconds as a number, or units: \"250ms\", \"90s\", \"10m\", \"1h 30m\", \"7d\"";
 
 fn unexpected(rest: &str, text: &str) -> String {
+    if rest == text {
+        return format!("`{text}` is no length of time; {EXPECTED}");
+    }
     format!("`{rest}` in `{text}` is no length of time; {EXPECTED}")
 }
 

@@ -38,6 +38,11 @@ impl Errors {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |error| error.clone().into_iter().count())
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_none()
     }

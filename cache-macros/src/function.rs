@@ -1,6 +1,7 @@
 //! The annotated function: its signature parsed, its body kept as tokens, so that a body with a
 //! mistake in it still expands and editors still complete.
 
+use crate::expand::site;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
@@ -20,6 +21,11 @@ pub(crate) struct Function {
     /// What a call gives once awaited.
     pub(crate) output: Type,
     pub(crate) params: Vec<Param>,
+}
+
+/// Whether a path names our attribute, also behind a module.
+pub(crate) fn is_ours(path: &syn::Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == name)
 }
 
 /// How a function is asynchronous.
@@ -121,6 +127,13 @@ impl Function {
     /// The `self` of the receiver, with the hygiene under which the user wrote it.
     pub(crate) fn self_token(&self) -> Token![self] {
         self.receiver().map_or_else(|| Token![self](Span::mixed_site()), |receiver| receiver.self_token)
+    }
+
+    /// The function as written, less one of our attributes that is given twice.
+    pub(crate) fn without_attr(&self, name: &str) -> TokenStream {
+        let Self { vis, sig, body, .. } = self;
+        let attrs = self.attrs.iter().filter(|attr| !is_ours(attr.path(), name));
+        site!(#(#attrs)* #vis #sig #body)
     }
 
     /// Attributes that decide whether a function exists at all: what it brings has them too.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+
 use quote::ToTokens;
 use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, Path, Type};
 
@@ -13,9 +14,9 @@ use crate::{
     errors::Errors,
     expand::{expand, site},
     fallback,
-    function::{bare, last_segment, mentions},
+    function::{bare, is_ours, last_segment, mentions},
     generics::narrow,
-    plan::{Home, Plan, is_ours, spelled},
+    plan::{Home, Plan, spelled},
 };
 
 /// Whether the item begins as an `impl` block does.
@@ -52,7 +53,7 @@ pub(crate) fn cached(attr: TokenStream, item: &TokenStream) -> TokenStream {
             errors.extend(faulty);
             continue;
         };
-        if faulty.is_empty() {
+        if faulty.is_empty() && block_is_sound {
             let expansion = expand(&plan);
             siblings.push(expansion.siblings);
             *item = ImplItem::Verbatim(expansion.function);
@@ -86,7 +87,13 @@ fn plan(attr: &Attribute, method: &ImplItemFn, common: &Args, block: &ItemImpl, 
     args.fill(common);
     let home = block.trait_.as_ref().map_or(Home::Impl, |(path, _)| Home::TraitImpl(path.clone()));
     let function = errors.keep(syn::parse2(method.to_token_stream()))?;
-    Some(Plan::judge(args, function, Some(home), errors))
+    let line = line_of(attr.pound_token.span);
+    Some(Plan { line, ..Plan::judge(args, function, Some(home), errors) })
+}
+
+/// The line of a place; unknown outside a compiler.
+fn line_of(span: Span) -> Option<u32> {
+    proc_macro::is_available().then(|| u32::try_from(span.unwrap().line()).ok()).flatten()
 }
 
 /// The inherent `impl` that holds what the methods bring.

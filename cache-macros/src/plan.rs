@@ -7,8 +7,9 @@ use syn::{Path, Type};
 use crate::{
     args::{Args, Given},
     background,
+    each::Each,
     errors::Errors,
-    function::{Function, Kind, arguments, bare, mentions, type_arguments},
+    function::{Function, Kind, arguments, bare, is_ours, mentions, type_arguments},
     policy::Policy,
     scope::{Resolved, known_names, resolve},
     suggest::{list, nearest},
@@ -19,11 +20,15 @@ pub(crate) struct Plan {
     pub(crate) function: Function,
     pub(crate) args: Args,
     pub(crate) home: Home,
+    /// The line of the method's own attribute, where the one that is expanded is the block's.
+    pub(crate) line: Option<u32>,
     /// The runtime crate.
     pub(crate) krate: TokenStream,
     pub(crate) key: Key,
     pub(crate) tags: Vec<Resolved>,
     pub(crate) policy: Policy,
+    /// The ids of a function over many.
+    pub(crate) each: Option<Each>,
     /// Whether a load can run without its caller.
     pub(crate) background: bool,
     /// The generated names end in this: the function's own name, unless `invalidate = …` says otherwise.
@@ -63,6 +68,7 @@ impl Plan {
         let tags = tags.map(|tag| resolve(tag, &function, errors)).collect();
         let policy = Policy::check(&args, &private, errors);
         check_names(&args, errors);
+        let each = Each::judge(&args, &function, errors);
         let (handle, invalidate) = names(&mut args, &function);
         let background = background::wanted(&args);
         if let Some(option) = &background {
@@ -70,7 +76,7 @@ impl Plan {
         }
         let background = background.is_some();
         let home = home.unwrap_or_else(|| home_of(&function, &args));
-        Self { function, args, home, krate, key, tags, policy, background, handle, invalidate }
+        Self { function, args, home, line: None, krate, key, tags, policy, each, background, handle, invalidate }
     }
 
     /// The names that the key needs: of arguments, and of type parameters.
@@ -113,6 +119,7 @@ fn names(args: &mut Args, function: &Function) -> (Ident, Ident) {
 
 fn key(args: &Args, function: &Function, errors: &mut Errors) -> Key {
     let skipped = args.skip.as_ref().map(|skip| skip.value.as_slice()).unwrap_or_default();
+    let before = errors.count();
     check_skipped(skipped, function, errors);
     let Some(given) = &args.key else {
         let kept = |name: &&Ident| !skipped.contains(name);
@@ -127,7 +134,10 @@ fn key(args: &Args, function: &Function, errors: &mut Errors) -> Key {
             errors.at(skip, format!("`{name}` is in the key and in `skip(…)`; take it out of one of them"));
         }
     }
-    account(&template, skipped, function, errors);
+    // A word that is wrong is one mistake, not also the silence about the right one.
+    if errors.count() == before {
+        account(&template, skipped, function, errors);
+    }
     Key::Template(template)
 }
 
@@ -185,8 +195,8 @@ fn check_names(args: &Args, errors: &mut Errors) {
     for name in args.companions.iter().flat_map(|given| &given.value) {
         let word = name.to_string();
         if !COMPANIONS.contains(&word.as_str()) {
-            let hint = nearest(&word, COMPANIONS).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
-            errors.at(name, format!("`{word}` is no companion{hint}; they are `refresh`, `peek` and `key`"));
+            let hint = nearest(&word, COMPANIONS).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+            errors.at(name, format!("`{word}` is no companion; they are `refresh`, `peek` and `key`{hint}"));
         }
     }
     if let Some(given) = &args.namespace {
@@ -219,11 +229,6 @@ fn check_signature(function: &Function, errors: &mut Errors) {
         errors.at(twice, "`#[cached]` is given twice; keep one");
     }
     check_output(&function.output, errors);
-}
-
-/// Whether a path names our attribute, also behind a module.
-pub(crate) fn is_ours(path: &Path, name: &str) -> bool {
-    path.segments.last().is_some_and(|last| last.ident == name)
 }
 
 /// A cached value lives on after the call: it cannot borrow from it.
@@ -271,16 +276,22 @@ pub(crate) fn check_output_is_named(output: &Type, errors: &mut Errors) {
     }
 }
 
-/// What `&T` would be if it were owned.
+/// What `T` in `&T` would be if it were owned.
 pub(crate) fn owned_form(referred: &Type) -> String {
     match bare(referred) {
-        Type::Slice(slice) => match bare(&slice.elem) {
-            Type::Reference(element) => format!("Vec<{}>", owned_form(&element.elem)),
-            element => format!("Vec<{}>", spelled(element)),
-        },
+        Type::Slice(slice) => format!("Vec<{}>", owned(&slice.elem)),
         Type::Path(path) if path.path.is_ident("str") => "String".into(),
-        other => spelled(other),
+        other => owned(other),
     }
+}
+
+/// A type with all that it borrows owned, as far as its spelling tells.
+pub(crate) fn owned(ty: &Type) -> String {
+    let mut text = spelled(ty);
+    for (from, to) in [("&mut ", ""), ("&str", "String"), ("&", ""), ("'_", "'static")] {
+        text = text.replace(from, to);
+    }
+    text
 }
 
 /// Tokens as a person would write them.

@@ -7,9 +7,10 @@ use quote::{ToTokens, quote_spanned};
 use syn::{Expr, ExprLit, ExprUnary, Lit};
 
 use crate::{
-    args::{Args, Given, string},
+    args::{Args, Given},
     duration,
     errors::Errors,
+    raw::string,
 };
 
 /// The fields of `Policy` that the attribute gives, and the ttl where it is not known yet.

@@ -24,6 +24,8 @@ pub(crate) enum Slot {
 
 /// A reference to a value, as tokens, and where mistakes in its type are shown.
 pub(crate) struct Value {
+    /// The argument that it comes from.
+    pub(crate) root: Option<Ident>,
     pub(crate) reference: TokenStream,
     pub(crate) span: Span,
 }
@@ -57,14 +59,14 @@ impl Resolved {
                 let note = "name a field of it: `<self.tenant>`";
                 return template.error(errors, place.range.clone(), "`self` is not an argument", note);
             }
-            return self.value(place, fields_of(function.self_token(), &place.fields, literal), literal);
+            return self.value(place, None, fields_of(function.self_token(), &place.fields, literal), literal);
         }
         if let Some((param, name)) = argument(function, &place.root) {
             self.names.push(name.clone());
             let span = if place.fields.is_empty() { first_span(&param.declared.ty) } else { literal };
             let reference =
                 if place.fields.is_empty() { reference(param, name) } else { fields_of(name, &place.fields, literal) };
-            return self.value(place, reference, span);
+            return self.value(place, Some(name), reference, span);
         }
         let type_param = function.type_params().find(|name| *name == &place.root).cloned();
         let self_type = || (place.root == "Self").then(|| Ident::new("Self", Span::mixed_site()));
@@ -72,7 +74,7 @@ impl Resolved {
             Some(name) if function.is_const_param(&name) => {
                 self.names.push(name.clone());
                 let reference = quote_spanned!(located(literal)=> &#name);
-                self.value(place, reference, literal);
+                self.value(place, None, reference, literal);
             }
             Some(name) => {
                 self.names.push(name.clone());
@@ -85,8 +87,8 @@ impl Resolved {
         }
     }
 
-    fn value(&mut self, place: &Place, reference: TokenStream, span: Span) {
-        let value = Value { reference, span };
+    fn value(&mut self, place: &Place, root: Option<&Ident>, reference: TokenStream, span: Span) {
+        let value = Value { root: root.cloned(), reference, span };
         self.slots.push(if place.hash { Slot::Hash(value) } else { Slot::Arg(value) });
     }
 }
@@ -159,4 +161,13 @@ pub(crate) fn first_span(tokens: &impl ToTokens) -> Span {
 
 fn last_span(tokens: &impl ToTokens) -> Span {
     tokens.to_token_stream().into_iter().last().map_or_else(Span::call_site, |token| token.span())
+}
+
+/// Tokens with their own hygiene, at another place: an error about them is shown there.
+pub(crate) fn respanned(tokens: &TokenStream, at: Span) -> TokenStream {
+    let moved = tokens.clone().into_iter().map(|mut token| {
+        token.set_span(token.span().located_at(at));
+        token
+    });
+    moved.collect()
 }

@@ -9,11 +9,12 @@ use syn::{
 };
 
 use crate::{
-    args::{Given, string, unknown},
+    args::{Given, unknown},
     errors::Errors,
     expand::{cache, run, shape, site, whole_body, write_slots},
     function::{Function, Kind},
     plan::{check_output_is_named, runtime, spelled},
+    raw::string,
     scope::{Resolved, resolve},
 };
 
@@ -83,7 +84,7 @@ pub(crate) fn refreshes(attr: TokenStream, item: TokenStream) -> syn::Result<Tok
     let (shape, run) = (shape(&function.output, &krate), run(&function));
     let refresh = {
         let at = crate::scope::located(crate::scope::first_span(&function.output));
-        quote::quote_spanned!(at=> #krate::__private::refresh(__shape, __target_shape, __target, #run))
+        quote::quote_spanned!(at=> #krate::__private::refresh(__shape, __target_shape, __target_codec, __target))
     };
     Ok(whole_body(
         &function,
@@ -95,7 +96,13 @@ pub(crate) fn refreshes(attr: TokenStream, item: TokenStream) -> syn::Result<Tok
                 use #krate::__private::{Errors as _, Inner as _, Outer as _};
                 #krate::__private::L1::of(&__target.returned()).outer().inner().errors()
             };
-            #refresh.await
+            let __target_codec = {
+            #[allow(unused_imports)]
+            use #krate::__private::KeptNear as _;
+            #krate::__private::kept(__target_shape).codec()
+        };
+        let __refresh = #refresh;
+        __refresh.run(#run).await
         },
     ))
 }
@@ -211,7 +218,7 @@ fn check(function: &Function, attribute: &str, given: &Targets, errors: &mut Err
         );
         errors.at(function.sig.fn_token, message);
     }
-    if given.targets.is_empty() {
+    if given.targets.is_empty() && errors.is_empty() {
         errors.at(
             function.name(),
             format!("`#[{attribute}(…)]` names nothing: write the call whose value is old, as in `#[{attribute}(get_user(id))]`"),

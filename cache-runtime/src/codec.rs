@@ -76,6 +76,11 @@ impl<T: Shared> Codec<T> {
 }
 
 impl<T> Codec<T> {
+    /// The same for values that stay in this process.
+    pub(crate) fn without_bytes(self) -> Self {
+        Self { bytes: None, ..self }
+    }
+
     /// Whether values have a stored form.
     pub(crate) fn is_stored(&self) -> bool {
         self.bytes.is_some()

@@ -35,3 +35,8 @@ pub use invalidate::Invalidation;
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
 pub use stats::{Figures, FunctionStats, Stats};
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

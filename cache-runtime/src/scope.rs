@@ -18,10 +18,13 @@ pub(crate) enum Scope {
     Disabled,
 }
 
+/// A key, and the grant of its load.
+type KeyGrant = (Box<str>, Box<dyn Any + Send>);
+
 tokio::task_local! {
     static SCOPE: Scope;
     /// For the first call of this key in the task: it leads the key's load already.
-    static GRANT: Cell<Option<(Box<str>, Box<dyn Any + Send>)>>;
+    static GRANT: Cell<Option<KeyGrant>>;
 }
 
 /// How many scopes are open in the process. While none is, a hit does not look at its task.
@@ -65,6 +68,17 @@ pub(crate) async fn within<F: Future>(scope: Scope, work: F) -> F::Output {
 pub(crate) async fn granted<F: Future>(full_key: Box<str>, grant: impl Any + Send, work: F) -> F::Output {
     let _open = Open::new();
     GRANT.scope(Cell::new(Some((full_key, Box::new(grant)))), work).await
+}
+
+/// Whether this task has a grant for this key: it has come to load, and must not be answered.
+pub(crate) fn has_grant(full_key: &str) -> bool {
+    let is_for_key = |cell: &Cell<Option<KeyGrant>>| {
+        let grant = cell.take();
+        let found = grant.as_ref().is_some_and(|(key, _)| &**key == full_key);
+        cell.set(grant);
+        found
+    };
+    !none_is_open() && GRANT.try_with(is_for_key).unwrap_or(false)
 }
 
 /// The grant for this key, once.

@@ -44,9 +44,12 @@ impl OneTask {
 impl Running {
     /// Ends the task if there is nothing more to do; `true` means that the caller must return.
     ///
-    /// 1. The task finds nothing to do. 2. Somebody adds work and sees the task still running.
-    /// 3. The task ends, and the work stays. So the mark goes first and the work is looked for
-    /// again: either this task sees it, or whoever added it saw the mark gone.
+    /// 1. The task finds nothing to do.
+    /// 2. Somebody adds work and sees the task still running.
+    /// 3. The task ends, and the work stays.
+    ///
+    /// So the mark goes first and the work is looked for again: either this task sees it, or
+    /// whoever added it saw the mark gone.
     pub(crate) fn end_unless(&self, more_to_do: impl Fn() -> bool) -> bool {
         if more_to_do() {
             return false;

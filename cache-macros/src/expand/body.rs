@@ -4,7 +4,7 @@ use proc_macro2::{Group, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::Type;
 
-use super::{key, siblings, site};
+use super::{batch, key, siblings, site};
 use crate::{
     function::{Function, Kind},
     plan::Plan,
@@ -14,6 +14,9 @@ use crate::{
 /// The user's function, the cache around its body.
 pub(super) fn function(plan: &Plan) -> TokenStream {
     let function = &plan.function;
+    if let Some(each) = &plan.each {
+        return whole_body(function, &batch::inside(plan, each));
+    }
     let lookup = lookup(plan);
     let load = load(plan);
     whole_body(
@@ -137,6 +140,8 @@ pub(crate) fn run(function: &Function) -> TokenStream {
             if let ::core::option::Option::Some(__returned) = ::core::option::Option::None::<#output> {
                 return __returned;
             }
+            // A body may end in a panic, or never.
+            #[allow(clippy::diverging_sub_expression)]
             let __returned: #output = #body;
             #[allow(unreachable_code)]
             __returned

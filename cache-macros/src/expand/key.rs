@@ -13,21 +13,37 @@ use crate::{
 /// Binds `__function`, `__cache` and the written `__key`, in the body of the function `within`.
 pub(super) fn open(plan: &Plan, within: &Ident) -> TokenStream {
     let krate = &plan.krate;
+    let (parts, writes) = (parts(plan, within), writes(plan, within));
+    site! {
+        #parts
+        let mut __writer = #krate::__private::key(__cache, __function);
+        {
+            let __key = &mut __writer;
+            #writes
+        }
+        let __key = __writer;
+    }
+}
+
+/// Binds `__function` and `__cache`.
+pub(super) fn parts(plan: &Plan, within: &Ident) -> TokenStream {
     let function = registry::reference(plan, within);
-    let cache = cache(plan.args.cache.as_ref(), krate);
-    let writes = match &plan.key {
+    let cache = cache(plan.args.cache.as_ref(), &plan.krate);
+    site! {
+        let __function = #function;
+        #cache
+    }
+}
+
+/// Writes the key through `__key`, a mutable reference.
+pub(super) fn writes(plan: &Plan, within: &Ident) -> TokenStream {
+    match &plan.key {
         Key::Template(template) => write_slots(&template.slots, &site!(__key)),
         Key::Arguments { types, values } => {
             let path = write_path(plan, within);
             let arguments = write_arguments(plan, types, values);
             site!(#path #arguments)
         }
-    };
-    site! {
-        let __function = #function;
-        #cache
-        let mut __key = #krate::__private::key(__cache, __function);
-        #writes
     }
 }
 
@@ -47,7 +63,12 @@ pub(crate) fn cache(given: Option<&Given<syn::Expr>>, krate: &TokenStream) -> To
 
 /// Writes the parts of a template into the writer `key`.
 pub(crate) fn write_slots(slots: &[Slot], key: &TokenStream) -> TokenStream {
-    let writes = slots.iter().map(|slot| match slot {
+    let writes = slots.iter().map(|slot| write_slot(slot, key));
+    site!(#(#writes)*)
+}
+
+pub(super) fn write_slot(slot: &Slot, key: &TokenStream) -> TokenStream {
+    match slot {
         Slot::Text(text) => site!(#key.literal(#text);),
         Slot::Arg(value) => {
             let (reference, at) = (&value.reference, located(value.span));
@@ -58,8 +79,7 @@ pub(crate) fn write_slots(slots: &[Slot], key: &TokenStream) -> TokenStream {
             quote_spanned!(at=> #key.hash(#reference);)
         }
         Slot::Type(name) => site!(#key.type_name::<#name>();),
-    });
-    site!(#(#writes)*)
+    }
 }
 
 /// Writes who the function is, instances of a generic `impl` told apart.
@@ -67,13 +87,13 @@ fn write_path(plan: &Plan, within: &Ident) -> TokenStream {
     let krate = &plan.krate;
     match plan.home {
         Home::Impl | Home::TraitImpl(_) => site! {
-            #krate::__private::path(&mut __key, __function);
-            #krate::__private::instance::<Self>(&mut __key);
+            #krate::__private::path(__key, __function);
+            #krate::__private::instance::<Self>(__key);
         },
         // The name of a closure holds the type arguments of what surrounds it, and needs no `Self`.
         Home::Unknown => {
             let marker = format!("::{within}");
-            site!(#krate::__private::path_within(&mut __key, __function, || (), #marker);)
+            site!(#krate::__private::path_within(__key, __function, || (), #marker);)
         }
     }
 }

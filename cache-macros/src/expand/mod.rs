@@ -3,6 +3,7 @@
 //! Little is emitted; what can be a function of the runtime is one. Generated names have the
 //! hygiene of the macro, so that none meets a user's.
 
+mod batch;
 mod body;
 mod key;
 mod registry;

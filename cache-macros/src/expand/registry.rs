@@ -45,7 +45,8 @@ pub(super) fn reference(plan: &Plan, within: &Ident) -> TokenStream {
 fn holder(plan: &Plan, within: Option<&Ident>, listed: bool) -> TokenStream {
     let krate = &plan.krate;
     let name = holder_name(plan);
-    let described = described(plan, within);
+    let here = here(plan, within);
+    let value = if listed { listed_value(plan, &here) } else { unlisted_value(plan, &here) };
     let entry = listed.then(|| {
         site! {
             #[#krate::__private::linkme::distributed_slice(#krate::__private::REGISTRY)]
@@ -57,41 +58,53 @@ fn holder(plan: &Plan, within: Option<&Ident>, listed: bool) -> TokenStream {
         fn #name() -> &'static #krate::__private::Function {
             struct __Here;
             #entry
-            static __FUNCTION: #krate::__private::Function = #krate::__private::Function::new(#described);
+            static __FUNCTION: #krate::__private::Function = #value;
             &__FUNCTION
         }
     }
 }
 
-/// The `Plan` of the runtime.
-fn described(plan: &Plan, within: Option<&Ident>) -> TokenStream {
+/// A closure that names the place of `__Here`, which ends at the function that it is within.
+fn here(plan: &Plan, within: Option<&Ident>) -> TokenStream {
     let krate = &plan.krate;
-    let at = located(plan.function.name().span());
-    let here = site!(#krate::__private::type_name::<__Here>());
-    let here = within.map_or_else(
-        || here.clone(),
+    let name = site!(#krate::__private::type_name::<__Here>());
+    within.map_or_else(
+        || site!(|| #name),
         |within| {
             let marker = format!("::{within}::");
-            site!(#krate::__private::parent(#here, #marker))
+            site!(|| #krate::__private::parent(#name, #marker))
         },
-    );
-    let name = match &plan.home {
+    )
+}
+
+fn name(plan: &Plan) -> String {
+    match &plan.home {
         Home::TraitImpl(path) => format!("{}::{}", spelled(path), plan.function.name()),
         _ => plan.function.name().to_string(),
-    };
+    }
+}
+
+/// The template and the namespace.
+fn texts(plan: &Plan) -> (TokenStream, TokenStream) {
     let template = match &plan.key {
         Key::Template(template) => some(Some(template.literal.value())),
-        Key::Arguments { .. } => some(None::<String>),
+        Key::Arguments { .. } => some(None),
     };
-    let namespace = some(plan.args.namespace.as_ref().map(|given| given.value.value()));
+    (template, some(plan.args.namespace.as_ref().map(|given| given.value.value())))
+}
+
+fn listed_value(plan: &Plan, here: &TokenStream) -> TokenStream {
+    let krate = &plan.krate;
+    let at = located(plan.function.name().span());
+    let (name, (template, namespace)) = (name(plan), texts(plan));
     let tags = plan.tags.iter().map(|tag| tag.literal.value());
     let ttl = some(plan.policy.ttl.as_ref().map(spelled));
     let value = spelled(&plan.function.output);
     let fields = plan.policy.fields.iter().map(|(name, value)| site!(#name: #value,));
-    let line = quote::quote_spanned!(at=> ::core::line!());
+    let line = plan.line.map_or_else(|| quote::quote_spanned!(at=> ::core::line!()), |line| site!(#line));
     site! {
-        #krate::__private::Plan {
-            here: || #here,
+        #krate::__private::Function::new(#krate::__private::Plan {
+            here: #here,
             name: #name,
             template: #template,
             namespace: #namespace,
@@ -101,8 +114,16 @@ fn described(plan: &Plan, within: Option<&Ident>) -> TokenStream {
             file: ::core::file!(),
             line: #line,
             policy: #krate::__private::Policy { #(#fields)* ..#krate::__private::Policy::DEFAULT },
-        }
+        })
     }
+}
+
+fn unlisted_value(plan: &Plan, here: &TokenStream) -> TokenStream {
+    let krate = &plan.krate;
+    let (name, (template, namespace)) = (name(plan), texts(plan));
+    let version = plan.policy.fields.iter().find(|(name, _)| name == "version");
+    let version = version.map_or_else(|| site!(0), |(_, version)| version.clone());
+    site!(#krate::__private::Function::unlisted(#here, #name, #template, #namespace, #version))
 }
 
 fn some(text: Option<String>) -> TokenStream {

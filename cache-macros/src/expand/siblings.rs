@@ -5,9 +5,10 @@ use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
 use syn::{FnArg, Generics, Pat};
 
-use super::{body, key, registry, site};
+use super::{batch, body, key, registry, site};
 use crate::{
-    background::{Owned, own_argument, own_receiver},
+    background::{Owned, own_argument, own_ids, own_receiver},
+    each::Each,
     function::{Param, mentions},
     generics::{narrow, turbofish, without_lifetimes},
     plan::{Home, Plan},
@@ -18,7 +19,7 @@ pub(super) fn all(plan: &Plan) -> TokenStream {
     let registry = registry::sibling(plan);
     let key_functions = [
         Some(invalidate(plan)),
-        Some(target(plan)),
+        plan.each.is_none().then(|| target(plan)),
         plan.has_companion("peek").then(|| peek(plan)),
         plan.has_companion("key").then(|| key_text(plan)),
     ];
@@ -32,7 +33,7 @@ pub(super) fn all(plan: &Plan) -> TokenStream {
 pub(crate) fn stand_ins(plan: &Plan) -> TokenStream {
     let siblings = [
         Some(invalidate(plan)),
-        (!mentions(plan.function.output.to_token_stream(), "impl")).then(|| target(plan)),
+        (plan.each.is_none() && !mentions(plan.function.output.to_token_stream(), "impl")).then(|| target(plan)),
         plan.has_companion("peek").then(|| peek(plan)),
         plan.has_companion("key").then(|| key_text(plan)),
     ];
@@ -57,24 +58,29 @@ fn invalidate(plan: &Plan) -> (Ident, KeyFunction) {
     );
     let mut name = plan.invalidate.clone();
     name.set_span(located(name.span()));
-    let function = KeyFunction {
-        doc,
-        asyncness: None,
-        output: site!(#krate::Invalidation),
-        value: Some(site!(#krate::__private::invalidate(__cache, __function, __key))),
-    };
+    let drop_it = plan.each.as_ref().map_or_else(
+        || site!(#krate::__private::invalidate(__cache, __function, __key)),
+        |each| batch::invalidate(plan, each),
+    );
+    let function = KeyFunction { doc, asyncness: None, output: site!(#krate::Invalidation), value: Some(drop_it) };
     (name, function)
 }
 
 /// The hidden sibling through which a `#[refreshes]` writer reaches the entry.
+///
+/// A writer knows the key's arguments only. Where the life of a value follows from more than
+/// that, the entry is dropped and not replaced.
 fn target(plan: &Plan) -> (Ident, KeyFunction) {
+    let args = &plan.args;
+    let by_call = [&args.when, &args.unless, &args.tags_with, &args.ttl_with].into_iter().any(Option::is_some);
+    let follows = by_call || plan.policy.ttl.is_some() || !plan.tags.is_empty();
+    let dropping = follows.then(|| site!(.dropping()));
     let (krate, output) = (&plan.krate, &plan.function.output);
-    let (shape, kept) = (body::shape(output, krate), body::kept(plan));
     let function = KeyFunction {
         doc: String::new(),
         asyncness: None,
         output: site!(#krate::__private::Target<#output>),
-        value: Some(site!({ #shape #krate::__private::target(__shape, #kept, __function, __cache, __key) })),
+        value: Some(site!(#krate::__private::target(__function, __cache, __key) #dropping)),
     };
     (named("__cached_target", plan), function)
 }
@@ -128,7 +134,7 @@ impl KeyFunction {
         let generics = key_generics(plan, &params, output);
         let (clause, params) = (&generics.where_clause, params.iter());
         let doc = if doc.is_empty() { site!(#[doc(hidden)]) } else { site!(#[doc = #doc]) };
-        let open = key::open(plan, name);
+        let open = if plan.each.is_some() { key::parts(plan, name) } else { key::open(plan, name) };
         let value = match value {
             // The key is rendered before the first `await`.
             Some(value) if asyncness.is_some() => site!(let __value = { #open #value }; __value.await),
@@ -265,13 +271,33 @@ fn background(plan: &Plan) -> TokenStream {
     }
 }
 
+/// An expression for a closure that makes the background load of some of the ids.
+pub(super) fn refresh_each(plan: &Plan, each: &Each) -> TokenStream {
+    let krate = &plan.krate;
+    let owned = owned(plan);
+    let name = call(plan, &named("__cached_refresh", plan));
+    let is_ids = |owned: &Owned| owned.argument.as_ref() == Some(&each.name);
+    let kept: Vec<_> = owned.iter().filter(|owned| !is_ids(owned)).collect();
+    let locals: Vec<_> = kept.iter().map(|owned| &owned.name).collect();
+    let own = kept.iter().map(|owned| &owned.own);
+    let given = owned.iter().map(|owned| if is_ids(owned) { site!(__ids) } else { owned.name.to_token_stream() });
+    site!({
+        #(let #locals = #own;)*
+        move |__ids: #krate::__private::Vec<_>| #name(#(#given),*)
+    })
+}
+
 fn owned(plan: &Plan) -> Vec<Owned> {
     let private = {
         let krate = &plan.krate;
         site!(#krate::__private)
     };
     let arguments = plan.function.params.iter().enumerate();
-    let arguments = arguments.filter_map(|(index, param)| own_argument(param, index, &private));
+    let each = plan.each.as_ref();
+    let arguments = arguments.filter_map(|(index, param)| match each.filter(|each| param.name() == Some(&each.name)) {
+        Some(each) => Some(own_ids(each, index, &private)),
+        None => own_argument(param, index, &private),
+    });
     own_receiver(&plan.function, &private).into_iter().chain(arguments).collect()
 }
 
@@ -287,8 +313,7 @@ pub(super) fn refresh_now(plan: &Plan) -> TokenStream {
 pub(super) fn refresh_later(plan: &Plan) -> TokenStream {
     let owned = owned(plan);
     let name = call(plan, &named("__cached_refresh", plan));
-    let locals: Vec<_> =
-        (0..owned.len()).map(|index| format_ident!("__own{index}", span = proc_macro2::Span::mixed_site())).collect();
+    let locals: Vec<_> = owned.iter().map(|owned| &owned.name).collect();
     let own = owned.iter().map(|owned| &owned.own);
     quote_spanned!(located(plan.function.name().span())=> {
         #(let #locals = #own;)*

@@ -61,13 +61,26 @@ pub fn key_text(mut key: KeyWriter, function: &'static Function) -> String {
 }
 
 /// Drops what is cached under one key of a function.
-pub fn invalidate(cache: &Cache, function: &'static Function, mut key: KeyWriter) -> Invalidation {
-    if let Some(message) = key.failure() {
-        let what = format!("the key of {}", function.path());
-        return Invalidation::failed(Error::Encode { what: what.into(), message: message.to_owned().into() });
+pub fn invalidate(cache: &Cache, function: &'static Function, key: KeyWriter) -> Invalidation {
+    invalidate_all(cache, function, [key])
+}
+
+/// Drops what is cached under several keys of a function.
+pub(super) fn invalidate_all(
+    cache: &Cache,
+    function: &'static Function,
+    keys: impl IntoIterator<Item = KeyWriter>,
+) -> Invalidation {
+    let mut names = Vec::new();
+    for mut key in keys {
+        if let Some(message) = key.failure() {
+            let what = format!("the key of {}", function.path());
+            return Invalidation::failed(Error::Encode { what: what.into(), message: message.to_owned().into() });
+        }
+        key.finish(function.plan().policy.version);
+        names.push(key.key().into());
     }
-    key.finish(function.plan().policy.version);
-    Invalidation::new(cache.of(function), Target::Keys(vec![key.key().into()]))
+    Invalidation::new(cache.of(function), Target::Keys(names))
 }
 
 fn rendered(

@@ -54,6 +54,30 @@ impl Function {
         Self { plan, path: OnceLock::new(), number: AtomicUsize::new(0) }
     }
 
+    /// The same function for a sibling that cannot name the first one's static: it holds what keys
+    /// are made of, and is in no registry.
+    #[must_use]
+    pub const fn unlisted(
+        here: fn() -> &'static str,
+        name: &'static str,
+        template: Option<&'static str>,
+        namespace: Option<&'static str>,
+        version: u32,
+    ) -> Self {
+        Self::new(Plan {
+            here,
+            name,
+            template,
+            namespace,
+            tags: &[],
+            ttl: None,
+            value: "",
+            file: "",
+            line: 0,
+            policy: Policy { version, ..Policy::DEFAULT },
+        })
+    }
+
     /// What its attribute says.
     #[must_use]
     pub const fn plan(&self) -> &Plan {

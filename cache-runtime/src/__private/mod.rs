@@ -1,5 +1,6 @@
 //! All that generated code may name. Not public API: it changes without notice.
 
+mod batch;
 mod entry;
 mod function;
 mod own;
@@ -7,11 +8,12 @@ mod place;
 mod shape;
 mod target;
 
-pub use std::{any::type_name, boxed::Box, string::String, time::Duration};
+pub use std::{any::type_name, boxed::Box, string::String, time::Duration, vec::Vec};
 
 pub use linkme;
 pub use serde::Serialize;
 
+pub use batch::{Batch, Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
 pub use entry::{
     global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
     peek, refreshing, stored, write,
@@ -20,7 +22,7 @@ pub use function::{Function, Plan, REGISTRY};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
 pub use place::{Optional, instance, optional, parent, path_within};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};
-pub use target::{Caches, Target, refresh, target};
+pub use target::{Caches, Kept, KeptNear, RefreshingWriter, Target, kept, refresh, target};
 
 pub use crate::{
     cache::Cache,

@@ -1,8 +1,8 @@
 //! The entry that a writer refreshes with the value that it returns.
 
-use std::{any::Any, future::Future, marker::PhantomData};
+use std::{future::Future, marker::PhantomData};
 
-use super::{Codec, Function, Shape, Shaped, Split, entry};
+use super::{Codec, Function, Plain, Shape, Shaped, Shared, Split, Stored, entry};
 use crate::{
     cache::Cache,
     call::Call,
@@ -15,8 +15,8 @@ pub struct Target<R> {
     cache: Cache,
     function: &'static Function,
     full_key: Box<str>,
-    /// The `Codec` of the function's values, whose type `R` does not name.
-    codec: Box<dyn Any + Send + Sync>,
+    /// Whether the value may be replaced, or is only dropped.
+    replaced: bool,
     invalidation: Invalidation,
     returned: PhantomData<fn() -> R>,
 }
@@ -32,25 +32,49 @@ impl<R> Target<R> {
     /// cached at all, follows from more than the writer's value.
     #[must_use]
     pub fn dropping(self) -> Self {
-        Self { codec: Box::new(()), ..self }
+        Self { replaced: false, ..self }
     }
 }
 
 /// The entry of one call.
-pub fn target<S: Shape>(
-    _: Shaped<S>,
-    codec: Codec<S::Value>,
-    function: &'static Function,
-    cache: &Cache,
-    mut key: KeyWriter,
-) -> Target<S::Return>
-where
-    S::Value: 'static,
-{
+#[must_use]
+pub fn target<R>(function: &'static Function, cache: &Cache, mut key: KeyWriter) -> Target<R> {
     let invalidation = entry::invalidate(cache, function, key.copy());
     key.finish(function.plan().policy.version);
     let full_key = key.full().into();
-    Target { cache: cache.clone(), function, full_key, codec: Box::new(codec), invalidation, returned: PhantomData }
+    Target { cache: cache.clone(), function, full_key, replaced: true, invalidation, returned: PhantomData }
+}
+
+/// How the values of a function are kept, seen from a writer: stored if they can be.
+pub struct Kept<V>(PhantomData<fn() -> V>);
+
+/// How the values of a function are kept.
+#[must_use]
+pub const fn kept<S: Shape>(_: Shaped<S>) -> Kept<S::Value> {
+    Kept(PhantomData)
+}
+
+impl<V: Stored> Kept<V> {
+    /// Values that stores keep.
+    #[must_use]
+    pub fn codec(self) -> Codec<V> {
+        Codec::stored()
+    }
+}
+
+/// Values that have no stored form.
+pub trait KeptNear {
+    /// The value.
+    type Value;
+    /// Values that stay in this process.
+    fn codec(self) -> Codec<Self::Value>;
+}
+
+impl<V: Shared> KeptNear for Kept<V> {
+    type Value = V;
+    fn codec(self) -> Codec<V> {
+        Codec::near()
+    }
 }
 
 /// A function that caches values of type `V`.
@@ -64,36 +88,61 @@ pub trait Caches<V>: Shape<Value = V> {}
 #[diagnostic::do_not_recommend]
 impl<S: Shape<Value = V>, V> Caches<V> for S {}
 
-/// Runs a writer, and makes the value that it returns the cached one.
-///
-/// 1. The lease is taken. 2. The writer runs. 3. Its value is filled under the lease. If anybody touched the
-/// key between 1 and 3, or the backend does not answer, the entry is invalidated instead.
-pub async fn refresh<W: Shape, S: Caches<W::Value> + 'static>(
+/// A writer that is about to run, and the entry that gets its value.
+pub struct RefreshingWriter<W: Shape> {
+    cache: Cache,
+    function: &'static Function,
+    full_key: Box<str>,
+    /// `None` for an entry that is only dropped.
+    codec: Option<Codec<W::Value>>,
+    invalidation: Invalidation,
+}
+
+/// Joins a writer with the entry that it refreshes. A step of its own, so that values of different
+/// types are one error.
+pub fn refresh<W: Shape, S: Caches<W::Value>>(
     _: Shaped<W>,
-    shape: Shaped<S>,
+    _: Shaped<S>,
+    codec: Codec<S::Value>,
     target: Target<S::Return>,
-    body: impl Future<Output = W::Return>,
-) -> W::Return
+) -> RefreshingWriter<W> {
+    let Target { cache, function, full_key, replaced, invalidation, returned: _ } = target;
+    let codec = if function.plan().policy.near { codec.without_bytes() } else { codec };
+    RefreshingWriter { cache, function, full_key, codec: replaced.then_some(codec), invalidation }
+}
+
+impl<W: Shape> RefreshingWriter<W>
 where
-    S::Value: 'static,
+    W::Value: 'static,
 {
-    let Target { cache, function, full_key, codec, invalidation, .. } = target;
-    let writer = Writer::new([invalidation]);
-    let Ok(codec) = codec.downcast::<Codec<S::Value>>() else {
-        return finish::<W, 1>(W::split(body.await), writer).await;
-    };
-    let call = Call::for_writer(shape, *codec, function, &cache, &full_key);
-    let replacement = call.begin_replacement().await;
-    match W::split(replacement.during(body).await) {
-        Split::Value(value) => {
-            if call.replace(&value, replacement).await {
-                writer.is_settled();
-            } else {
-                writer.wrote().await;
+    /// Runs the writer, and makes the value that it returns the cached one.
+    ///
+    /// 1. The lease is taken.
+    /// 2. The writer runs.
+    /// 3. Its value is filled under the lease.
+    ///
+    /// If anybody touched the key between 1 and 3, or the backend does not answer, the entry is
+    /// invalidated instead.
+    pub async fn run(self, body: impl Future<Output = W::Return>) -> W::Return {
+        let Self { cache, function, full_key, codec, invalidation } = self;
+        let writer = Writer::new([invalidation]);
+        let Some(codec) = codec else {
+            return finish::<W, 1>(W::split(body.await), writer).await;
+        };
+        let shape = Shaped::<Plain<W::Value>> { errors: None };
+        let call = Call::for_writer(shape, codec, function, &cache, &full_key);
+        let replacement = call.begin_replacement().await;
+        match W::split(replacement.during(body).await) {
+            Split::Value(value) => {
+                if call.replace(&value, replacement).await {
+                    writer.settle();
+                } else {
+                    writer.wrote().await;
+                }
+                W::value(value)
             }
-            W::value(value)
+            other => finish::<W, 1>(other, writer).await,
         }
-        other => finish::<W, 1>(other, writer).await,
     }
 }
 
@@ -101,7 +150,7 @@ where
 pub(super) async fn finish<W: Shape, const N: usize>(split: Split<W>, writer: Writer<N>) -> W::Return {
     match split {
         Split::Err(error) => {
-            writer.is_settled();
+            writer.settle();
             W::error(error)
         }
         Split::None(absent) => {

@@ -11,6 +11,7 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt,
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,6 +30,7 @@ use crate::{
     invalidate::Pending,
     near::{Near, NearEntry},
     report::Report,
+    scope::{self, Scope},
     stats::{Counters, Figures, Stats},
     store::{Namespace, Store},
     task::OneTask,
@@ -132,7 +134,6 @@ impl Inner {
 
 impl Cache {
     /// Settings by hand; what is not set has the same default as with [`Cache::from_env`].
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -167,6 +168,18 @@ impl Cache {
             None => Cow::Borrowed(&self.space),
             Some(name) => Cow::Owned(self.inner.space(&format!("{}/{name}", self.space.name))),
         }
+    }
+
+    /// Runs a future in which annotated functions do not read the cache: they load, and store what
+    /// they load. For an admin who wants to see the present state.
+    pub async fn bypass<F: Future>(work: F) -> F::Output {
+        scope::within(Scope::Bypass, work).await
+    }
+
+    /// Runs a future in which annotated functions neither read the cache nor store anything.
+    /// Invalidations work as ever.
+    pub async fn disabled<F: Future>(work: F) -> F::Output {
+        scope::within(Scope::Disabled, work).await
     }
 
     /// What was counted since the cache was built, and what the server says of itself.

@@ -1,8 +1,12 @@
 //! Writes by hand: a value that is there already, so nothing is loaded.
 //!
-//! 1. The stamps are read. 2. The key's lease is taken from whoever holds it, so that a load
-//! that is running cannot fill over this value. 3. The value is filled under that lease. A plain
-//! `SET` would not do: one that timed out may still be applied later, after an invalidation.
+//! 1. The stamps are read.
+//! 2. The key's lease is taken from whoever holds it, so that a load that is running cannot fill
+//!    over this value.
+//! 3. The value is filled under that lease.
+//!
+//! A plain `SET` would not do: one that timed out may still be applied later, after an
+//! invalidation.
 
 use crate::{
     cache::Cache,

@@ -167,10 +167,15 @@ impl<S: Shape + 'static> Call<'_, S> {
         !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none())
     }
 
-    /// 1. A reader gets the old value from the store. 2. The new one is stored and kept near.
-    /// 3. The reader keeps the old one near. So the epoch advances before the new value is kept, which
-    /// makes what the reader keeps out of date. The new value is kept under the epoch that this one
-    /// advance leads to: if another one came between, it is out of date too.
+    /// Makes what readers of this process hold out of date, and says how to keep the new value:
+    ///
+    /// 1. A reader gets the old value from the store.
+    /// 2. The new one is stored and kept near.
+    /// 3. The reader keeps the old one near.
+    ///
+    /// So the epoch advances before the new value is kept, which makes what the reader keeps out
+    /// of date. The new value is kept under the epoch that this one advance leads to: if another
+    /// one came between, it is out of date too.
     fn outdate_readers(&self, fence: Fence) -> Fence {
         self.cache.inner.epochs.advance(Epochs::key(&self.full_key));
         fence.after_own_advance()
@@ -184,7 +189,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         // is none any more, and if it arrives later, it is rejected.
         match inner.store.fill(&space.namespace, fill).await {
             Ok(filled) => {
-                leased.is_settled();
+                leased.settle();
                 if filled != Filled::Current {
                     self.count(Count::Rejected);
                 }
@@ -212,7 +217,7 @@ impl Leased {
     }
 
     /// The store has taken the lease back by itself.
-    fn is_settled(mut self) {
+    fn settle(mut self) {
         self.held = false;
     }
 

@@ -32,7 +32,16 @@ pub(super) enum Place<S: Shape> {
 
 impl<S: Shape + 'static> Call<'_, S> {
     /// Answers the call: from the store, by joining a load, or by running `body`.
-    pub async fn load<F>(mut self, body: F) -> S::Return
+    pub async fn load<F>(self, body: F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        // Pinned once and lent from here on: else each of the steps below would hold a body of its
+        // own, and the future would be many times as large.
+        self.begin_load(std::pin::pin!(body)).await
+    }
+
+    async fn begin_load<F>(mut self, body: F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
@@ -41,7 +50,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
         match self.scope {
             Scope::Disabled => return self.run(None, body).await,
-            Scope::Bypass => return self.load_anew(body).await,
+            Scope::Bypass => return Box::pin(self.load_anew(body)).await,
             Scope::Normal => {}
         }
         if self.is_blocked() {
@@ -78,7 +87,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         if self.loads_detached(asked.as_ref())
             && let Some(background) = self.take_background()
         {
-            return self.load_detached(lead, asked, background, body).await;
+            return Box::pin(self.load_detached(lead, asked, background, body)).await;
         }
         self.lead(lead, asked, body).await
     }

@@ -150,9 +150,14 @@ impl NearValue<'_> {
     /// Keeps the value with the epoch under which its read or load began.
     ///
     /// The epochs of the tags are taken now, since they are known only now:
-    /// 1. `any_tag` is noted. 2. The store is read. 3. The tags' epochs are taken. 4. `any_tag` is
-    /// compared. An invalidation of a tag advances `any_tag` first and the tag second, so one
-    /// that 3 has seen is seen by 4, and one that 3 has not seen makes the entry out of date.
+    ///
+    /// 1. `any_tag` is noted.
+    /// 2. The store is read.
+    /// 3. The tags' epochs are taken.
+    /// 4. `any_tag` is compared.
+    ///
+    /// An invalidation of a tag advances `any_tag` first and the tag second, so one that 3 has
+    /// seen is seen by 4, and one that 3 has not seen makes the entry out of date.
     pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence, origin: Origin) {
         let Cache { inner, space } = cache;
         let Some(near) = &inner.near else { return };

@@ -70,10 +70,13 @@ pub struct Call<'c, S: Shape> {
 
 /// Options that look at the loaded value.
 struct ByValue<'c, T> {
-    ttl: Option<Box<dyn Fn(&T) -> Duration + Send + Sync + 'c>>,
-    tags: Option<Box<dyn Fn(&T) -> Vec<Box<str>> + Send + Sync + 'c>>,
-    unless: Option<Box<dyn Fn(&T) -> bool + Send + Sync + 'c>>,
+    ttl: Option<OfValue<'c, T, Duration>>,
+    tags: Option<OfValue<'c, T, Vec<Box<str>>>>,
+    unless: Option<OfValue<'c, T, bool>>,
 }
+
+/// Something that follows from a value.
+type OfValue<'c, T, Out> = Box<dyn Fn(&T) -> Out + Send + Sync + 'c>;
 
 /// Begins a call: answers it from the decoded values of this process if that can be done.
 ///
@@ -103,7 +106,7 @@ pub(crate) fn begin<'c, S: Shape>(
     key.finish(function.map_or(0, |function| function.plan().policy.version));
     let scope = scope::current();
     let make_call = || Call::new(shape, codec, function, cache, key.full(), scope);
-    if scope != Scope::Normal {
+    if scope != Scope::Normal || scope::has_grant(key.full()) {
         return Enter::Miss(make_call());
     }
     match near_hit::<S>(&codec, cache, function, &key) {

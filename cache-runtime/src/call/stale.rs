@@ -93,7 +93,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         let now = self.cache.inner.clock.now();
         self.count(Count::Hit);
         if is_due(self.policy(), kept.life, now) {
-            self.revalidate(view, now).await;
+            Box::pin(self.revalidate(view, now)).await;
         } else if self.policy().sliding {
             slide::slide(&self.cache, &self.full_key, kept.life, now);
         }
@@ -105,7 +105,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         let now = self.cache.inner.clock.now();
         let policy = self.policy();
         if is_open(stale.life, policy.stale_while_revalidate, now) {
-            self.revalidate(view, now).await;
+            Box::pin(self.revalidate(view, now)).await;
             return Ok(self.answer_stale(stale.cached));
         }
         let rests = self.cache.inner.claims.rests(&self.full_key, now);

@@ -16,7 +16,7 @@ impl<const N: usize> Writer<N> {
     }
 
     /// There is nothing to invalidate: nothing was written, or the new value is cached already.
-    pub(crate) fn is_settled(mut self) {
+    pub(crate) fn settle(mut self) {
         self.targets = None;
     }
 

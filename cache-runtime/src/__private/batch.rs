@@ -1,0 +1,218 @@
+//! Functions that take many ids and cache each one's value under its own key.
+
+use std::{collections::HashSet, future::Future, marker::PhantomData};
+
+use super::{Background, Codec, Function, IntoTtl, Invalidation, Shape, Shaped, Shared, Split, Stored};
+use crate::{cache::Cache, key::KeyWriter};
+
+/// A map or a list of pairs: an id and its value.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not hold one value for each id",
+    label = "`each` needs a map or a list of pairs here",
+    note = "return a collection of `(id, value)`, such as `HashMap<Id, User>` or `Vec<(Id, User)>`, or a `Result` of one"
+)]
+pub trait Pairs: Sized {
+    /// An id.
+    type Key;
+    /// Its value.
+    type Value;
+    /// The pairs.
+    fn into_pairs(self) -> impl Iterator<Item = (Self::Key, Self::Value)>;
+    /// The collection of the pairs.
+    fn of_pairs(pairs: impl Iterator<Item = (Self::Key, Self::Value)>) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K, V, C> Pairs for C
+where
+    C: IntoIterator<Item = (K, V)> + FromIterator<(K, V)>,
+{
+    type Key = K;
+    type Value = V;
+    fn into_pairs(self) -> impl Iterator<Item = (K, V)> {
+        self.into_iter()
+    }
+    fn of_pairs(pairs: impl Iterator<Item = (K, V)>) -> Self {
+        pairs.collect()
+    }
+}
+
+/// An id as a key of the result.
+#[diagnostic::on_unimplemented(
+    message = "the result has keys of type `{K}`, and the ids are `{Self}`",
+    label = "this id is no key of the result",
+    note = "take ids of the type that the result holds, or references to them; `&str` goes with `String`"
+)]
+pub trait IntoKey<K> {
+    /// The id as a key.
+    fn to_key(&self) -> K;
+}
+
+impl<K: Clone> IntoKey<K> for K {
+    fn to_key(&self) -> K {
+        self.clone()
+    }
+}
+impl<K: Clone> IntoKey<K> for &K {
+    fn to_key(&self) -> K {
+        (*self).clone()
+    }
+}
+impl IntoKey<String> for &str {
+    fn to_key(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+/// The pairs in a return type, and how their values are kept.
+///
+/// What needs the bounds stands here, so that a type without them is one error.
+pub struct Each<S: Shape, K, V> {
+    /// Keeps one value.
+    pub(crate) codec: Codec<V>,
+    /// Takes a result apart.
+    pub(crate) take: fn(S::Value) -> Vec<(K, V)>,
+    /// Puts a result together.
+    pub(crate) make: fn(Vec<(K, V)>) -> S::Value,
+}
+
+impl<S: Shape, K, V> Each<S, K, V>
+where
+    S::Value: Pairs<Key = K, Value = V>,
+{
+    fn new(codec: Codec<V>) -> Self {
+        Self { codec, take: |all| all.into_pairs().collect(), make: |pairs| S::Value::of_pairs(pairs.into_iter()) }
+    }
+}
+
+type KeyOf<S> = <<S as Shape>::Value as Pairs>::Key;
+type ValueOf<S> = <<S as Shape>::Value as Pairs>::Value;
+
+/// Values that stores keep, one for each id.
+#[must_use]
+pub fn stored_each<S: Shape>(_: Shaped<S>) -> Each<S, KeyOf<S>, ValueOf<S>>
+where
+    S::Value: Pairs<Value: Stored>,
+{
+    Each::new(Codec::stored())
+}
+
+/// Values that stay in this process, one for each id.
+#[must_use]
+pub fn near_each<S: Shape>(_: Shaped<S>) -> Each<S, KeyOf<S>, ValueOf<S>>
+where
+    S::Value: Pairs<Value: Shared>,
+{
+    Each::new(Codec::near())
+}
+
+/// A call for many ids.
+pub struct Batch<'c, S: Shape, T, K, V> {
+    ids: Vec<T>,
+    each: Each<S, K, V>,
+    lifetime: PhantomData<fn() -> &'c ()>,
+}
+
+/// Begins a call for many ids.
+#[expect(clippy::too_many_arguments, reason = "generated code gives what it has")]
+pub fn batch<'c, S: Shape, T: Clone + IntoKey<K>, K, V>(
+    _: Shaped<S>,
+    each: Each<S, K, V>,
+    function: &'static Function,
+    cache: &Cache,
+    ids: Vec<T>,
+    mut write_key: impl FnMut(&mut KeyWriter, &T),
+    _: impl Fn(&mut KeyWriter, &T) + Send + Sync + 'c,
+    _: impl Fn(&mut KeyWriter, &K) + Send + Sync + 'c,
+) -> Batch<'c, S, T, K, V> {
+    let mut seen = HashSet::new();
+    let ids = ids.into_iter().filter(|id| seen.insert(key_of(cache, function, id, &mut write_key)));
+    Batch { ids: ids.collect(), each, lifetime: PhantomData }
+}
+
+fn key_of<T>(
+    cache: &Cache,
+    function: &'static Function,
+    id: &T,
+    write_key: &mut impl FnMut(&mut KeyWriter, &T),
+) -> Box<str> {
+    let mut key = super::key(cache, function);
+    write_key(&mut key, id);
+    key.finish(function.plan().policy.version);
+    key.key().into()
+}
+
+impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
+    /// Whether this call uses the cache.
+    #[must_use]
+    pub fn when(self, _: bool) -> Self {
+        self
+    }
+
+    /// How long the values live, from the arguments.
+    #[must_use]
+    pub fn ttl(self, _: impl IntoTtl) -> Self {
+        self
+    }
+
+    /// One tag for each id.
+    #[must_use]
+    pub fn tag(self, _: impl FnMut(&mut KeyWriter, &T)) -> Self {
+        self
+    }
+
+    /// More tags, from a value.
+    #[must_use]
+    pub fn tags_with<I>(self, _: impl Fn(&V) -> I + Send + Sync + 'c) -> Self
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        self
+    }
+
+    /// How long a value lives, from the value.
+    #[must_use]
+    pub fn ttl_with<D: IntoTtl>(self, _: impl Fn(&V) -> D + Send + Sync + 'c) -> Self {
+        self
+    }
+
+    /// Values that are not to be cached.
+    #[must_use]
+    pub fn unless(self, _: impl Fn(&V) -> bool + Send + Sync + 'c) -> Self {
+        self
+    }
+
+    /// How ids are loaded without their caller.
+    #[must_use]
+    pub fn background(self, _: impl FnOnce(Vec<T>) -> Background<S::Return> + Send + 'c) -> Self {
+        self
+    }
+
+    /// Answers the call: from the cache, and for the ids that it does not hold by `body`.
+    pub async fn load<F>(self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let Each { codec: _, take, make } = self.each;
+        match S::split(body(self.ids).await) {
+            Split::Value(all) => S::value(make(take(all))),
+            Split::None(absent) => S::absent(absent),
+            Split::Err(error) => S::error(error),
+        }
+    }
+}
+
+/// Drops what is cached for many ids.
+pub fn invalidate_each<T>(
+    cache: &Cache,
+    function: &'static Function,
+    ids: Vec<T>,
+    mut write_key: impl FnMut(&mut KeyWriter, &T),
+) -> Invalidation {
+    let keys = ids.iter().map(|id| {
+        let mut key = super::key(cache, function);
+        write_key(&mut key, id);
+        key
+    });
+    super::entry::invalidate_all(cache, function, keys)
+}

@@ -1,0 +1,9 @@
+use cache_runtime::CacheKey;
+
+#[derive(CacheKey)]
+#[cache_key("kind:<0>")]
+enum Kind {
+    A(u8),
+}
+
+fn main() {}

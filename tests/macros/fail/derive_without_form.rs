@@ -1,0 +1,8 @@
+use cache_runtime::CacheKey;
+
+#[derive(CacheKey)]
+struct Request {
+    topic: String,
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use cache_runtime::cached;
+
+struct Service;
+
+impl Service {
+    #[cached(key = "user:<id>", skip(self))]
+    async fn get_user(&self, id: u64) -> u64 {
+        id
+    }
+}
+
+fn main() {}
