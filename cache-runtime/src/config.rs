@@ -55,6 +55,9 @@ pub(crate) struct Settings {
     pub(crate) max_value_bytes: usize,
     pub(crate) near_max_bytes: u64,
     pub(crate) local_max_bytes: u64,
+    /// Whether fills ignore every fence, see `Builder::without_fence_for_checker`.
+    #[cfg(feature = "test-kit")]
+    pub(crate) unfenced: bool,
 }
 
 impl Default for Settings {
@@ -66,6 +69,8 @@ impl Default for Settings {
             max_value_bytes: 1 << 20,
             near_max_bytes: 64 << 20,
             local_max_bytes: 256 << 20,
+            #[cfg(feature = "test-kit")]
+            unfenced: false,
         }
     }
 }

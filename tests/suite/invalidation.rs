@@ -122,6 +122,7 @@ on_each_backend!(
     a_clear_during_a_load_keeps_its_value_out,
     a_functions_namespace_is_cleared_by_itself,
     wildcards_in_an_argument_match_only_themselves,
+    a_commit_sends_what_a_transaction_collected,
 );
 
 async fn a_writer_invalidates_after_ok_and_not_after_err(setup: Setup) {
@@ -288,6 +289,29 @@ async fn wildcards_in_an_argument_match_only_themselves(setup: Setup) {
     assert_eq!(service.runs(), before);
     service.report(1, "*").await;
     assert_eq!(service.runs(), before + 1);
+}
+
+async fn a_commit_sends_what_a_transaction_collected(setup: Setup) {
+    let (cache, service) = (&setup.cache, Service::new(&setup.cache));
+    service.name(7, 1).await.unwrap();
+    service.plain_name(8).await.unwrap();
+    service.report(7, "rust").await;
+    let collect = || {
+        let mut changes = cache.after_commit();
+        changes.tag("org:1").key("plain_name:8").pattern("report:7:*").add(service.invalidate_name(99));
+        changes
+    };
+    drop(collect());
+    let before = service.runs();
+    let calls = async || {
+        service.name(7, 1).await.unwrap();
+        service.plain_name(8).await.unwrap();
+        service.report(7, "rust").await;
+        service.runs()
+    };
+    assert_eq!(calls().await, before, "a rollback invalidates nothing");
+    collect().commit().await.unwrap();
+    assert_eq!(calls().await, before + 3);
 }
 
 /// Waits until no invalidation is pending.

@@ -28,7 +28,8 @@ use crate::{
 #[must_use = "a builder does nothing until `build` is called and awaited"]
 pub struct Builder {
     settings: Settings,
-    namespace: String,
+    /// `None` as long as nobody has given one.
+    namespace: Option<String>,
     redis: RedisConfig,
     clock: Clock,
     store: Option<Arc<dyn Store>>,
@@ -37,11 +38,14 @@ pub struct Builder {
     on_server: bool,
 }
 
+/// What stands in front of every key unless a namespace was given.
+const DEFAULT_NAMESPACE: &str = "cache";
+
 impl Default for Builder {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
-            namespace: "cache".to_owned(),
+            namespace: None,
             redis: RedisConfig::default(),
             clock: Clock::system(),
             store: None,
@@ -72,7 +76,7 @@ impl Builder {
         };
         Ok(Self {
             settings,
-            namespace: variables.text("CACHE_NAMESPACE").unwrap_or(defaults.namespace),
+            namespace: variables.text("CACHE_NAMESPACE"),
             redis: RedisConfig::from_variables(variables)?,
             ..Self::default()
         })
@@ -87,7 +91,14 @@ impl Builder {
     /// What stands in front of every key. Default `cache`. Two namespaces on one server never
     /// see each other.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The namespace unless one was given already, by [`Builder::namespace`] or `CACHE_NAMESPACE`:
+    /// the name of your service, which the environment can replace.
+    pub fn default_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace.get_or_insert_with(|| namespace.into());
         self
     }
 
@@ -163,6 +174,15 @@ impl Builder {
         self
     }
 
+    /// Takes the fences out: each load stores its value whatever was invalidated meanwhile, as a
+    /// cache without them does. Only to show that the checker finds what they keep out.
+    #[cfg(feature = "test-kit")]
+    #[doc(hidden)]
+    pub fn without_fence_for_checker(mut self) -> Self {
+        self.settings.unfenced = true;
+        self
+    }
+
     /// Connects and builds the cache.
     ///
     /// # Errors
@@ -214,7 +234,7 @@ impl Builder {
     }
 
     fn check(&self) -> Result<()> {
-        if self.namespace.is_empty() {
+        if self.namespace.as_ref().is_some_and(String::is_empty) {
             return Err(Error::config("the namespace is empty; give the name of your service"));
         }
         if self.settings.ttl.is_zero() {
@@ -230,6 +250,7 @@ impl Builder {
         // A store of a user's own says nothing of its address.
         let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
         let Self { settings, namespace, redis: _, clock, store, coherence, on_server: _ } = self;
+        let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
         let store = store.unwrap_or_else(|| Arc::new(LocalStore::new(settings.local_max_bytes, clock.clone())));
         let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
@@ -261,5 +282,89 @@ impl Builder {
         }
         super::maintain::start(&inner);
         Cache { inner, space }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(variables: &[(&str, &str)]) -> Result<Builder> {
+        let find = |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, text)| (*text).to_owned());
+        Builder::from_variables(&Variables(&find))
+    }
+
+    #[test]
+    fn an_empty_environment_gives_the_defaults() {
+        let builder = from(&[]).unwrap();
+        assert_eq!(builder.settings, Settings::default());
+        assert_eq!((builder.settings.backend, builder.settings.ttl), (Backend::Local, Duration::from_secs(300)));
+        assert_eq!((builder.redis.host.as_str(), builder.redis.port, builder.redis.db), ("127.0.0.1", 6379, 1));
+        assert!(builder.redis.password.is_none() && !builder.redis.tls);
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        use secrecy::ExposeSecret;
+        let builder = from(&[
+            ("CACHE_BACKEND", "Redis"),
+            ("CACHE_NAMESPACE", "shop"),
+            ("CACHE_TTL", "10m"),
+            ("CACHE_NEAR_MAX_BYTES", "0"),
+            ("CACHE_LOCAL_MAX_BYTES", "1000"),
+            ("REDIS_HOST", "db"),
+            ("REDIS_PORT", "7000"),
+            ("REDIS_USERNAME", "app"),
+            ("REDIS_PASSWORD", "secret-word"),
+            ("REDIS_DB", "3"),
+            ("REDIS_TLS", "false"),
+        ])
+        .unwrap();
+        let Settings { backend, ttl, near_max_bytes, local_max_bytes, .. } = builder.settings;
+        assert_eq!(
+            (backend, ttl, near_max_bytes, local_max_bytes),
+            (Backend::Redis, Duration::from_secs(600), 0, 1000)
+        );
+        assert_eq!(builder.namespace.as_deref(), Some("shop"));
+        let RedisConfig { host, port, username, password, db, .. } = builder.redis;
+        assert_eq!((host.as_str(), port, username.as_deref(), db), ("db", 7000, Some("app"), 3));
+        assert_eq!(password.unwrap().expose_secret(), "secret-word");
+    }
+
+    #[test]
+    fn what_the_url_leaves_open_the_variables_fill() {
+        let builder =
+            from(&[("REDIS_URL", "redis://db:7000"), ("REDIS_PASSWORD", "secret-word"), ("REDIS_HOST", "other")])
+                .unwrap();
+        assert_eq!((builder.redis.host.as_str(), builder.redis.port), ("db", 7000));
+        assert!(builder.redis.password.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_what_can() {
+        let cases = [
+            ("CACHE_BACKEND", "memcached", "`local`"),
+            ("CACHE_TTL", "soon", "`10m`"),
+            ("REDIS_PORT", "99999", "whole number"),
+            ("REDIS_DB", "one", "whole number"),
+            ("REDIS_TLS", "perhaps", "`true` or `false`"),
+            ("CACHE_NEAR_MAX_BYTES", "-1", "whole number"),
+        ];
+        for (name, text, accepted) in cases {
+            let error = from(&[(name, text)]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(text) && error.contains(accepted), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        assert_eq!(from(&[("CACHE_BACKEND", " "), ("REDIS_PASSWORD", "")]).unwrap().settings.backend, Backend::Local);
+    }
+
+    #[test]
+    fn the_environment_replaces_a_default_namespace() {
+        let given = from(&[("CACHE_NAMESPACE", "staging")]).unwrap().default_namespace("shop");
+        assert_eq!(given.namespace.as_deref(), Some("staging"));
+        assert_eq!(from(&[]).unwrap().default_namespace("shop").namespace.as_deref(), Some("shop"));
     }
 }

@@ -92,11 +92,13 @@ impl<S: Shape + 'static> Call<'_, S> {
         lead.begin_attempt();
         match S::split(lead.loading(self.run(leased.as_ref(), body)).await) {
             Split::Value(value) => {
+                self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
                 lead.end(kept.packed.map(Outcome::Value), kept.shared);
                 S::value(value)
             }
             Split::None(absent) => {
+                self.close(&lead);
                 let shared = self.keep_none(view, leased, Keep::Missing).await;
                 lead.end(Some(Outcome::None), shared);
                 S::absent(absent)
@@ -107,14 +109,24 @@ impl<S: Shape + 'static> Call<'_, S> {
                 self.count(Count::LoadError);
                 self.let_rest();
                 drop(leased);
+                let read_in = fallback.as_ref().map_or(0, |stale| stale.attempt);
                 if let Some(stale) = self.instead_of_error(fallback) {
                     let outcome = lead.is_waited_for().then(|| stale.outcome(&self.codec));
-                    lead.end(outcome, false);
+                    // It is as old as its reading, which came before the load.
+                    lead.end_with_earlier(outcome, read_in);
                     return stale.into_return();
                 }
                 lead.end(outcome, self.is_proven_current(view.as_ref()));
                 S::error(error)
             }
+        }
+    }
+
+    /// Closes the flight before its outcome is sent to a store that others change too. Where
+    /// nobody else does, this process's epochs tell late callers apart.
+    fn close(&self, lead: &Lead) {
+        if self.codec.is_stored() && self.cache.inner.store.is_shared() {
+            lead.close();
         }
     }
 
@@ -157,8 +169,8 @@ impl<S: Shape + 'static> Call<'_, S> {
             let asked = match asked.take() {
                 Some(asked) => asked,
                 None => {
-                    lead.begin_attempt();
-                    self.ask().await
+                    let attempt = lead.begin_attempt();
+                    self.ask().await.read_in(attempt)
                 }
             };
             let (view, fallback) = match asked {

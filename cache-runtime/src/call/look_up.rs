@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     near::NearEntry,
     stats::Count,
-    store::{Entry, Format, Found, Life, Stamp, Token},
+    store::{Entry, Format, Found, Life, Reading, Stamp, Token},
 };
 
 /// What the store holds for a key, decoded.
@@ -76,7 +76,7 @@ pub(crate) async fn look_up<T>(
 ) -> Result<Looks<T>> {
     let Cache { inner, space } = cache;
     let fences: Vec<Fence> = keys.iter().map(|key| Fence::note(cache, &space.full_key(key))).collect();
-    let reading = inner.store.read(&space.namespace, keys, tags).await?;
+    let reading = read(cache, keys, tags).await?;
     let now = inner.clock.now();
     let mut looked = Vec::with_capacity(keys.len());
     let mut seen = Vec::with_capacity(keys.len());
@@ -92,6 +92,25 @@ pub(crate) async fn look_up<T>(
     Ok(Looks { looked, seen, stamp: reading.stamp, fences, now })
 }
 
+/// Reads from the store, without what an unacknowledged invalidation names.
+///
+/// 1. An invalidation fails and is pending. 2. A call begins and reads what it names. 3. The
+/// invalidation lands and is not pending any more. 4. What was read at 2 must not be served. So
+/// when anything has landed since the read began, everything that was read is a miss.
+pub(crate) async fn read(cache: &Cache, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
+    let Cache { inner, space } = cache;
+    let landings = inner.pending.landings();
+    let mut reading = inner.store.read(&space.namespace, keys, tags).await?;
+    for (key, found) in keys.iter().zip(&mut reading.found) {
+        found.entry.take_if(|entry| inner.pending.blocks(space, key, &entry.head.tags));
+    }
+    // After the looks above: each landing that they have missed is counted by now.
+    if inner.pending.landings() != landings {
+        reading.found.iter_mut().for_each(|found| found.entry = None);
+    }
+    Ok(reading)
+}
+
 fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis, fence: Fence) -> Looked<T> {
     let Some(entry) = found.entry else {
         return if found.unreadable {
@@ -101,7 +120,7 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
         };
     };
     let head = &entry.head;
-    if now >= head.life.dead_at || cache.inner.pending.blocks(&cache.space, key, &head.tags) {
+    if now >= head.life.dead_at {
         return Looked::Missing;
     }
     let value = match head.format {

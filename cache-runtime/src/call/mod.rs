@@ -10,6 +10,8 @@ mod fill;
 mod lead;
 mod load;
 mod look_up;
+#[cfg(test)]
+mod races;
 mod replace;
 mod slide;
 mod stale;
@@ -21,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use look_up::{Looked, look_up};
+pub(crate) use look_up::{Looked, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
 

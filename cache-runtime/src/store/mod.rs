@@ -22,6 +22,8 @@ use crate::{clock::Millis, error::Result};
 pub(crate) mod broken;
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod gated;
 pub(crate) mod glob;
 pub(crate) mod local;
 pub(crate) mod redis;

@@ -24,6 +24,9 @@ pub enum Traffic {
     Flow,
     /// They pass this much later.
     Delay(Duration),
+    /// They pass up to this much later, each chunk by a random time, so that what goes over one
+    /// connection overtakes what goes over another.
+    Jitter(Duration),
     /// They wait until something else is asked for, then pass.
     Hold,
     /// They vanish while the connection looks alive, as on a half-open link.
@@ -235,6 +238,7 @@ fn forward(state: &State, from: &mut TcpStream, to: &mut TcpStream, direction: D
         match state.verdict(direction) {
             Traffic::Swallow => continue,
             Traffic::Delay(by) => thread::sleep(by),
+            Traffic::Jitter(most) => thread::sleep(most.mul_f64(random_share())),
             Traffic::Flow | Traffic::Hold => {}
         }
         if direction == Direction::Replies {
@@ -242,4 +246,10 @@ fn forward(state: &State, from: &mut TcpStream, to: &mut TcpStream, direction: D
         }
         to.write_all(&bytes[..len])?;
     }
+}
+
+/// Between 0 and 1.
+fn random_share() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    f64::from(RandomState::new().hash_one(0u8) as u32) / f64::from(u32::MAX)
 }
