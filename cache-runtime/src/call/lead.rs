@@ -14,6 +14,9 @@ use crate::{
     store::{Lease, LeaseRequest, Token},
 };
 
+/// How long a lease lives in a store that only this process uses: nobody else could hold one that
+/// is never given back, so it need not be renewed, and a long load keeps it to its end.
+const OWN_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a leader first waits for another process's load, and at most between two looks.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
@@ -131,7 +134,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
         let inner = &self.cache.inner;
-        let ttl = inner.settings.lease;
+        let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
         match inner.store.lease(&self.cache.space.namespace, request).await {
             Ok(lease) => Some(lease),
