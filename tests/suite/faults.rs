@@ -228,3 +228,25 @@ async fn values_and_arguments_that_do_not_serialize_fail_no_call() {
     assert_eq!((total.errors, total.loads), (2, 2));
     assert!(!log.text().contains(SECRET_VALUE), "{}", log.text());
 }
+
+#[tokio::test]
+async fn an_invalidation_that_cannot_land_keeps_no_other_from_landing() {
+    let server = RedisServer::start();
+    let cache = builder_for(&server).build().await.unwrap();
+    cache.set("key", &1).await.unwrap();
+    let allow = |rules: &[&str]| {
+        let answer = server.cli(&[&["ACL", "SETUSER", "default"], rules].concat());
+        assert!(answer.contains("OK"), "{answer}");
+    };
+    allow(&["-scan", "-eval", "-evalsha"]);
+    cache.delete_pattern("report:*").await.unwrap_err();
+    cache.delete("key").await.unwrap_err();
+    assert_eq!(cache.stats().await.pending_invalidations, 2);
+    allow(&["+eval", "+evalsha"]);
+    let limit = Instant::now() + Duration::from_secs(20);
+    while cache.stats().await.pending_invalidations > 1 {
+        assert!(Instant::now() < limit, "the pattern, which may not be scanned for, holds up the key");
+        tokio::time::sleep(Duration::from_millis(10)).await; // the retries' own pauses
+    }
+    assert_eq!(cache.get::<u8>("key").await.unwrap(), None);
+}

@@ -237,6 +237,8 @@ async fn retry_until_landed(cache: Weak<Inner>, running: Running) {
                 }
                 Err(error) => {
                     failed = true;
+                    // One that cannot land must not keep the others from landing.
+                    inner.pending.put_last(item.id);
                     inner.report.failure(&inner.clock, "retrying an invalidation", &error);
                     break;
                 }
