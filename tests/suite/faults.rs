@@ -1,7 +1,9 @@
 //! Never worse than no cache: whatever fails, an annotated function answers by itself.
 
 use std::{
+    future::Future,
     sync::atomic::{AtomicU32, Ordering},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -227,6 +229,32 @@ async fn values_and_arguments_that_do_not_serialize_fail_no_call() {
     let total = cache.stats().await.total;
     assert_eq!((total.errors, total.loads), (2, 2));
     assert!(!log.text().contains(SECRET_VALUE), "{}", log.text());
+}
+
+struct Stuck(Cache);
+
+impl Stuck {
+    #[cached(key = "stuck", cache = self.0)]
+    async fn value(&self) -> u8 {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn outside_of_any_runtime_a_call_answers_by_itself() {
+    let server = RedisServer::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cache = runtime.block_on(builder_for(&server).build()).unwrap();
+    let service = Service::new(cache.clone());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut call = std::pin::pin!(service.load(1));
+    assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+    // A load that holds a lease is dropped where nothing can be sent.
+    let stuck = Stuck(cache);
+    let mut load = Box::pin(stuck.value());
+    let waited = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(300), &mut load).await });
+    assert!(waited.is_err());
+    drop(load);
 }
 
 #[tokio::test]
