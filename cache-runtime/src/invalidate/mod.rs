@@ -129,9 +129,11 @@ pub(crate) async fn apply(cache: Cache, target: Target) -> Result<u64> {
             guard.acknowledged();
             Ok(removed)
         }
-        // Nothing was ever stored through a cache that could not be configured.
+        // Nothing was ever stored through a cache that could not be configured: no retry could land.
         Err(error @ Error::Config(_)) => {
-            guard.target = None;
+            if let Some(target) = guard.target.take() {
+                advance(&guard.cache.inner.epochs, &guard.cache.space, &target);
+            }
             Err(error)
         }
         Err(error) => {
