@@ -121,6 +121,8 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 on_each_backend!(
+    an_error_is_answered_with_the_last_good_value_to_those_who_waited,
+    a_value_that_dies_while_a_slow_load_runs_is_not_served,
     a_stale_value_is_served_while_one_refresh_runs,
     a_stale_value_is_not_served_past_its_window,
     an_invalidated_value_is_not_served_stale,
@@ -345,4 +347,51 @@ async fn scopes_switch_the_cache_off(setup: Setup) {
     assert_eq!(service.sliding(1).await, Ok(0));
     assert_eq!(Cache::bypass(service.sliding(1)).await, Ok(2));
     assert_eq!(service.sliding(1).await, Ok(2));
+}
+
+async fn an_error_is_answered_with_the_last_good_value_to_those_who_waited(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.impatient(1).await, Ok(0));
+    setup.clock.advance(Duration::from_secs(11));
+    service.fails.store(true, Ordering::SeqCst);
+    let held = service.hold().await;
+    // Answered when its patience ends; the load goes on.
+    assert_eq!(service.impatient(1).await, Ok(0));
+    let waits = tokio::spawn({
+        let service = service.clone();
+        async move { service.impatient(1).await }
+    });
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while setup.cache.stats().await.total.misses < 3 {
+        assert!(tokio::time::Instant::now() < limit, "{:?}", setup.cache.stats().await.total);
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    assert_eq!(waits.await.unwrap(), Ok(0));
+}
+
+#[derive(Clone)]
+struct Late {
+    cache: Cache,
+    clock: cache_runtime::Clock,
+    runs: Arc<AtomicU32>,
+}
+
+impl Late {
+    #[cached(ttl = 10, key = "late", stale_if_error = 60, soft_timeout = "50ms", cache = self.cache)]
+    async fn value(&self) -> Result<u32, String> {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        if run > 0 {
+            self.clock.advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(500)).await; // longer than the patience
+        }
+        Ok(run)
+    }
+}
+
+async fn a_value_that_dies_while_a_slow_load_runs_is_not_served(setup: Setup) {
+    let late = Late { cache: setup.cache.clone(), clock: setup.clock.clone(), runs: Arc::default() };
+    assert_eq!(late.value().await, Ok(0));
+    setup.clock.advance(Duration::from_secs(11));
+    assert_eq!(late.value().await, Ok(1));
 }

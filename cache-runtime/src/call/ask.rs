@@ -45,6 +45,13 @@ impl<S: Shape> Asked<S> {
         }
     }
 
+    pub(super) fn into_stale(self) -> Option<Kept<S>> {
+        match self {
+            Self::Stale(kept, _) => Some(kept),
+            Self::Fresh(..) | Self::Nothing(_) | Self::Unusable => None,
+        }
+    }
+
     fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
         match looked {
             Looked::Found(value, life) => Self::of(Cached::new(value), life, view, now),
