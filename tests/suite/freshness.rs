@@ -100,6 +100,12 @@ impl Service {
         Ok((id > 0).then_some(run))
     }
 
+    #[cached(key = "here:<id>", near, cache = self.cache, companions(peek))]
+    async fn here(&self, id: u32) -> u32 {
+        let _ = id;
+        self.runs.fetch_add(1, Ordering::SeqCst)
+    }
+
     #[cached(ttl = 10, key = "by_value:<ttl>", ttl_with = |value: &(u32, u64)| value.1, cache = self.cache)]
     async fn token(&self, ttl: u64) -> Result<(u32, u64), String> {
         Ok((self.run().await?, ttl))
@@ -123,6 +129,7 @@ async fn until(holds: impl Fn() -> bool) {
 on_each_backend!(
     an_error_is_answered_with_the_last_good_value_to_those_who_waited,
     a_value_that_dies_while_a_slow_load_runs_is_not_served,
+    peeking_finds_values_that_are_only_here,
     a_stale_value_is_served_while_one_refresh_runs,
     a_stale_value_is_not_served_past_its_window,
     an_invalidated_value_is_not_served_stale,
@@ -394,4 +401,13 @@ async fn a_value_that_dies_while_a_slow_load_runs_is_not_served(setup: Setup) {
     assert_eq!(late.value().await, Ok(0));
     setup.clock.advance(Duration::from_secs(11));
     assert_eq!(late.value().await, Ok(1));
+}
+
+async fn peeking_finds_values_that_are_only_here(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.peek_here(1).await, None);
+    assert_eq!(service.here(1).await, 0);
+    assert_eq!(service.peek_here(1).await, Some(0));
+    service.invalidate_here(1).await.unwrap();
+    assert_eq!(service.peek_here(1).await, None);
 }

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use look_up::{Looked, look_up};
+pub(crate) use look_up::{Looked, look_near, look_up};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
 
