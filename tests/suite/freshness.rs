@@ -100,6 +100,14 @@ impl Service {
         Ok((id > 0).then_some(run))
     }
 
+    /// A value until it is gone.
+    #[cached(ttl = 10, key = "vanishing:<id>", stale_while_revalidate = 60, cache = self.cache, companions(refresh))]
+    async fn vanishing(&self, id: u32) -> Result<Option<u32>, String> {
+        let _ = id;
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        Ok((!self.fails.load(Ordering::SeqCst)).then_some(run))
+    }
+
     #[cached(key = "here:<id>", near, cache = self.cache, companions(peek))]
     async fn here(&self, id: u32) -> u32 {
         let _ = id;
@@ -127,6 +135,7 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 on_each_backend!(
+    a_refresh_that_finds_nothing_drops_the_value,
     an_error_is_answered_with_the_last_good_value_to_those_who_waited,
     a_value_that_dies_while_a_slow_load_runs_is_not_served,
     peeking_finds_values_that_are_only_here,
@@ -354,6 +363,23 @@ async fn scopes_switch_the_cache_off(setup: Setup) {
     assert_eq!(service.sliding(1).await, Ok(0));
     assert_eq!(Cache::bypass(service.sliding(1)).await, Ok(2));
     assert_eq!(service.sliding(1).await, Ok(2));
+}
+
+async fn a_refresh_that_finds_nothing_drops_the_value(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.vanishing(1).await, Ok(Some(0)));
+    assert_eq!(service.vanishing(2).await, Ok(Some(1)));
+    service.fails.store(true, Ordering::SeqCst);
+    assert_eq!(service.refresh_vanishing(1).await, Ok(None));
+    assert_eq!(service.vanishing(1).await, Ok(None));
+    // The same by a refresh in the background.
+    setup.clock.advance(Duration::from_secs(11));
+    assert_eq!(service.vanishing(2).await, Ok(Some(1)));
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while service.vanishing(2).await != Ok(None) {
+        assert!(tokio::time::Instant::now() < limit, "the value that is gone is served on");
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn an_error_is_answered_with_the_last_good_value_to_those_who_waited(setup: Setup) {

@@ -105,7 +105,10 @@ impl<S: Shape> Call<'_, S> {
         }
         let space = &self.cache.space;
         match self.cache.inner.store.read(&space.namespace, &[self.key()], &self.tags).await {
-            Ok(reading) => Some(View { seen: None, stamp: reading.stamp, fence }),
+            Ok(reading) => {
+                let seen = reading.found.first().and_then(|found| found.seen);
+                Some(View { seen, stamp: reading.stamp, fence })
+            }
             Err(error) => {
                 self.failed("reading", &error);
                 None
