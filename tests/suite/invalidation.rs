@@ -122,6 +122,7 @@ on_each_backend!(
     a_clear_during_a_load_keeps_its_value_out,
     a_functions_namespace_is_cleared_by_itself,
     wildcards_in_an_argument_match_only_themselves,
+    a_commit_sends_what_a_transaction_collected,
 );
 
 async fn a_writer_invalidates_after_ok_and_not_after_err(setup: Setup) {
@@ -162,7 +163,10 @@ async fn a_dropped_writer_invalidates_all_the_same(setup: Setup) {
     // Pending or landed: this process serves the old value no more.
     assert_eq!(service.name(7, 1).await.unwrap(), "Augusta");
     landed(&setup.cache).await;
-    assert_eq!(setup.neighbour().await.get::<String>("name:7").await.unwrap().as_deref().unwrap_or("Augusta"), "Augusta");
+    assert_eq!(
+        setup.neighbour().await.get::<String>("name:7").await.unwrap().as_deref().unwrap_or("Augusta"),
+        "Augusta"
+    );
 }
 
 async fn a_writer_that_panics_invalidates_all_the_same(setup: Setup) {
@@ -219,10 +223,7 @@ async fn load_across(setup: &Setup, invalidate: impl AsyncFnOnce(Cache)) {
     let cache = &setup.cache;
     let during = cache.clone();
     let mut invalidate = Some(invalidate);
-    let loaded = cache
-        .get_or_load("tagged:9", || async { Ok::<_, String>("old".to_owned()) })
-        .tags(["org:9"])
-        .await;
+    let loaded = cache.get_or_load("tagged:9", || async { Ok::<_, String>("old".to_owned()) }).tags(["org:9"]).await;
     assert_eq!(loaded.as_deref(), Ok("old"));
     cache.delete("tagged:9").await.unwrap();
     // Once more, now with the invalidation inside.
@@ -290,6 +291,29 @@ async fn wildcards_in_an_argument_match_only_themselves(setup: Setup) {
     assert_eq!(service.runs(), before + 1);
 }
 
+async fn a_commit_sends_what_a_transaction_collected(setup: Setup) {
+    let (cache, service) = (&setup.cache, Service::new(&setup.cache));
+    service.name(7, 1).await.unwrap();
+    service.plain_name(8).await.unwrap();
+    service.report(7, "rust").await;
+    let collect = || {
+        let mut changes = cache.after_commit();
+        changes.tag("org:1").key("plain_name:8").pattern("report:7:*").add(service.invalidate_name(99));
+        changes
+    };
+    drop(collect());
+    let before = service.runs();
+    let calls = async || {
+        service.name(7, 1).await.unwrap();
+        service.plain_name(8).await.unwrap();
+        service.report(7, "rust").await;
+        service.runs()
+    };
+    assert_eq!(calls().await, before, "a rollback invalidates nothing");
+    collect().commit().await.unwrap();
+    assert_eq!(calls().await, before + 3);
+}
+
 /// Waits until no invalidation is pending.
 async fn landed(cache: &Cache) {
     let limit = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -306,7 +330,8 @@ async fn an_invalidation_that_is_not_acknowledged_is_kept_and_lands_later() {
     let mut redis = cache_runtime::RedisConfig::default();
     redis.port = proxy.port();
     redis.password = Some(server.password().to_owned().into());
-    let cache = builder_for(&server).redis(redis).operation_timeout(Duration::from_millis(300)).namespace("app").build();
+    let cache =
+        builder_for(&server).redis(redis).operation_timeout(Duration::from_millis(300)).namespace("app").build();
     let cache = cache.await.unwrap();
     let service = Service::new(&cache);
     assert_eq!(service.plain_name(7).await.unwrap(), "Ada");

@@ -14,3 +14,5 @@ mod invalidation;
 mod keys;
 mod logs;
 mod statistics;
+mod tracking;
+mod waiters;

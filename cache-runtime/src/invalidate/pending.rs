@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use super::Target;
@@ -18,6 +18,8 @@ const BOUND: usize = 1024;
 pub(crate) struct Pending {
     /// The length of `list`, readable without the lock: the hit path looks here first.
     count: AtomicUsize,
+    /// How many have landed.
+    landings: AtomicU64,
     list: Mutex<Vec<Item>>,
 }
 
@@ -42,7 +44,7 @@ impl Pending {
     /// that waits already gives way: it may be on its way to the store, and would land too early
     /// for this one.
     pub(crate) fn keep(&self, space: Arc<Space>, target: Target) -> u64 {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut list = self.lock();
         let is_of_this_space = |item: &Item| item.space.namespace == space.namespace;
@@ -61,6 +63,8 @@ impl Pending {
     pub(crate) fn landed(&self, id: u64) {
         let mut list = self.lock();
         list.retain(|item| item.id != id);
+        // Before the length: whoever sees that nothing is pending sees that something has landed.
+        self.landings.fetch_add(1, Ordering::Release);
         self.count.store(list.len(), Ordering::Release);
     }
 
@@ -70,6 +74,12 @@ impl Pending {
         if let Some(at) = list.iter().position(|item| item.id == id) {
             list[at..].rotate_left(1);
         }
+    }
+
+    /// How many have landed so far. It tells a reader whether what it has read may be from before
+    /// an invalidation that was pending when it began and is not any more.
+    pub(crate) fn landings(&self) -> u64 {
+        self.landings.load(Ordering::Acquire)
     }
 
     /// Those that wait, in the order in which they are to be retried.
