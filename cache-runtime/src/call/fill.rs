@@ -13,6 +13,7 @@ use crate::{
     codec::Packed,
     epoch::Epochs,
     error::Error,
+    invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
     store::{Fill, Filled, Format, Payload, Token, Value},
@@ -55,7 +56,9 @@ impl<S: Shape + 'static> Call<'_, S> {
         waited_for: bool,
     ) -> Kept {
         let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
-        let (Some(view), Some(parcel)) = (view, self.parcel(value)) else {
+        let Some(view) = view else { return Kept { packed: packed(waited_for), shared: false } };
+        let Some(parcel) = self.parcel(value) else {
+            self.drop_replaced(&view, leased).await;
             return Kept { packed: packed(waited_for), shared: false };
         };
         let packed_for_near = self.fills_near();
@@ -69,7 +72,9 @@ impl<S: Shape + 'static> Call<'_, S> {
     pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> bool {
         let Some(view) = view else { return false };
         let Some(ttl) = self.policy().negative_ttl else {
-            return self.is_proven_current(Some(&view));
+            let shared = self.is_proven_current(Some(&view));
+            self.drop_replaced(&view, leased).await;
+            return shared;
         };
         let parcel = Parcel {
             payload: Payload::new(*b"null"),
@@ -78,6 +83,39 @@ impl<S: Shape + 'static> Call<'_, S> {
             tags: self.tags.clone(),
         };
         self.keep(parcel, &view, leased, how, None).await
+    }
+
+    /// Drops what is stored when a load has come to something that is not: else a refresh that finds
+    /// nothing would leave the value that is gone to be served on.
+    async fn drop_replaced(&self, view: &View, leased: Option<Leased>) {
+        let Cache { inner, space } = &self.cache;
+        if let Some(leased) = leased {
+            if view.seen.is_none() {
+                return;
+            }
+            let release = Fill { key: self.key(), token: leased.token, stamp: view.stamp, value: None };
+            match inner.store.fill(&space.namespace, release).await {
+                // Somebody came between: what is stored now is not what this load replaces.
+                Ok(Filled::Rejected) => return leased.settle(),
+                Ok(Filled::Current | Filled::Overtaken) => leased.settle(),
+                Err(error) => return self.failed("giving a lease back", &error),
+            }
+        } else if self.codec.is_stored() || !self.has_near() {
+            return;
+        }
+        let target = Target::Keys(vec![self.key().into()]);
+        if let Err(error) = invalidate::apply(self.cache.clone(), target).await {
+            self.failed("dropping a value that is gone", &error);
+        }
+    }
+
+    fn has_near(&self) -> bool {
+        let Cache { inner, space } = &self.cache;
+        let slots = space.slots(&self.full_key);
+        inner
+            .near
+            .as_ref()
+            .is_some_and(|near| near.get(&self.full_key, &slots, &inner.epochs, inner.coherence.as_deref(), inner.clock.now()).is_some())
     }
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.

@@ -17,6 +17,11 @@ use crate::{
     store::{Lease, LeaseRequest, Released, Token},
 };
 
+/// How long a lease lives in a store that only this process uses: nobody else could hold one that
+/// is never given back, so it need not be renewed, and a long load keeps it to its end.
+const OWN_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long a leader first waits for another process's load, and at most between two looks.
+=======
 /// How long a leader first waits for another process's load, and at most between two looks,
 /// where nobody tells that it is over.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
@@ -149,7 +154,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
         let inner = &self.cache.inner;
-        let ttl = inner.settings.lease;
+        let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
         match inner.store.lease(&self.cache.space.namespace, request).await {
             Ok(lease) => Some(lease),
