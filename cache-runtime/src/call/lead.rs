@@ -20,8 +20,6 @@ use crate::{
 /// How long a lease lives in a store that only this process uses: nobody else could hold one that
 /// is never given back, so it need not be renewed, and a long load keeps it to its end.
 const OWN_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How long a leader first waits for another process's load, and at most between two looks.
-=======
 /// How long a leader first waits for another process's load, and at most between two looks,
 /// where nobody tells that it is over.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
