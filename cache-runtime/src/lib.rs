@@ -15,6 +15,7 @@ mod lifetime;
 mod near;
 mod policy;
 mod report;
+mod schema;
 mod scope;
 mod stats;
 pub mod store;

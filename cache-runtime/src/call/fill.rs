@@ -42,6 +42,7 @@ struct Parcel {
     format: Format,
     lifetime: Lifetime,
     tags: Vec<Box<str>>,
+    shape: u64,
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -76,6 +77,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             format: Format::Absent,
             lifetime: Lifetime::under(self.policy(), ttl),
             tags: self.tags.clone(),
+            shape: crate::schema::UNKNOWN,
         };
         self.keep(parcel, &view, leased, how, None).await
     }
@@ -113,7 +115,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         tags.extend(by_value.tags.as_ref().map(|tags| tags(value)).into_iter().flatten());
         tags.sort_unstable();
         tags.dedup();
-        Some(Parcel { payload, format: Format::Json, lifetime, tags })
+        Some(Parcel { payload, format: Format::Json, lifetime, tags, shape: self.codec.shape() })
     }
 
     /// Returns whether it is proven that nothing was invalidated since `view`.
@@ -130,7 +132,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             life,
             keep,
             tags: parcel.tags.clone(),
-            shape: 0,
+            shape: parcel.shape,
             format: parcel.format,
             payload: parcel.payload.clone(),
         };
