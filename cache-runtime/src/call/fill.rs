@@ -8,7 +8,7 @@ use super::{
     look_up::{Fence, NearValue},
 };
 use crate::{
-    __private::Shape,
+    __private::{Shape, Whole, whole_outcome},
     cache::Cache,
     codec::Packed,
     epoch::Epochs,
@@ -84,6 +84,12 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
     fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+        if let Some(outcome) = whole_outcome::<S>(value) {
+            if outcome == Whole::Err {
+                self.count(Count::LoadError);
+            }
+            return None;
+        }
         let by_value = &self.by_value;
         if by_value.unless.as_ref().is_some_and(|unless| unless(value)) {
             return None;
