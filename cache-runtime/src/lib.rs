@@ -14,6 +14,7 @@ mod key;
 mod lifetime;
 mod near;
 mod policy;
+mod registry;
 mod report;
 mod schema;
 mod scope;
@@ -34,6 +35,7 @@ pub use error::{Error, Result};
 pub use invalidate::Invalidation;
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
+pub use registry::{FunctionInfo, Ttl, functions};
 pub use stats::{Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.

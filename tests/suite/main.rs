@@ -13,4 +13,6 @@ mod freshness;
 mod invalidation;
 mod keys;
 mod logs;
+mod registry;
+mod schema;
 mod statistics;

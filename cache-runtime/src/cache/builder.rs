@@ -18,6 +18,7 @@ use crate::{
     invalidate::Pending,
     near::Near,
     policy::IntoTtl,
+    registry,
     report::Report,
     stats::Counters,
     store::{Store, local::LocalStore, redis::RedisStore},
@@ -217,6 +218,7 @@ impl Builder {
             pending: Pending::default(),
             claims: Arc::default(),
             counters: Counters::new(),
+            values: registry::Values::default(),
             clock,
             settings,
             report: Report::default(),
@@ -226,6 +228,7 @@ impl Builder {
         };
         let inner = Arc::new(inner);
         super::maintain::start(&inner);
+        registry::check();
         Cache { inner, space }
     }
 }
