@@ -88,7 +88,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let _ = dotenvy::dotenv();
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
 
-    Builder::from_env()?.namespace("quickstart").build().await?.install()?;
+    Builder::from_env()?.default_namespace("quickstart").build().await?.install()?;
     // On Redis an earlier run may have left values; without them the first call is a cold one.
     // If Redis does not answer, all goes on without a cache, and the table says so.
     if let Err(error) = Cache::global().clear().await {

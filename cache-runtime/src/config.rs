@@ -15,6 +15,8 @@ pub enum Backend {
     Local,
     /// On a Redis server alone, so that all processes read the same.
     Redis,
+    /// On a Redis server, with decoded values in front that the server's messages keep coherent.
+    Tiered,
 }
 
 impl Backend {
@@ -24,6 +26,7 @@ impl Backend {
         match self {
             Self::Local => "local",
             Self::Redis => "redis",
+            Self::Tiered => "tiered",
         }
     }
 }
@@ -35,7 +38,8 @@ impl FromStr for Backend {
         match name.trim().to_ascii_lowercase().as_str() {
             "local" => Ok(Self::Local),
             "redis" => Ok(Self::Redis),
-            _ => Err(Error::config(format!("CACHE_BACKEND is `{name}`; it can be `local` or `redis`"))),
+            "tiered" => Ok(Self::Tiered),
+            _ => Err(Error::config(format!("CACHE_BACKEND is `{name}`; it can be `local`, `redis` or `tiered`"))),
         }
     }
 }
@@ -51,6 +55,9 @@ pub(crate) struct Settings {
     pub(crate) max_value_bytes: usize,
     pub(crate) near_max_bytes: u64,
     pub(crate) local_max_bytes: u64,
+    /// Whether fills ignore every fence, see `Builder::without_fence_for_checker`.
+    #[cfg(feature = "test-kit")]
+    pub(crate) unfenced: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +69,8 @@ impl Default for Settings {
             max_value_bytes: 1 << 20,
             near_max_bytes: 64 << 20,
             local_max_bytes: 256 << 20,
+            #[cfg(feature = "test-kit")]
+            unfenced: false,
         }
     }
 }

@@ -1,10 +1,115 @@
-//! Annotate an async method and it is cached.
+//! Annotate an async method and it is cached: in this process by default, on Redis when the
+//! environment says so, with no change to the code.
+//!
+//! ```
+//! use cache_runtime::{Cache, cached};
+//!
+//! struct Users(Cache);
+//!
+//! impl Users {
+//!     #[cached(ttl = 3600, key = "user:<id>", cache = self.0)]
+//!     async fn get_user(&self, id: u64) -> Result<Option<String>, std::io::Error> {
+//!         Ok(Some(format!("user {id}"))) // your database
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = Users(Cache::builder().namespace("shop").build().await?);
+//! users.get_user(7).await?; // loads
+//! users.get_user(7).await?; // does not
+//! users.invalidate_get_user(7).await?; // made by the attribute; takes what the key takes
+//! # assert_eq!(users.0.stats().await.total.loads, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The attributes are [`cached`], [`invalidates`], [`refreshes`] and the derive
+//! [`CacheKey`](derive@CacheKey); each one's page lists its arguments. [`Cache`] does the same by
+//! hand. The README holds the tables of settings, and when to use which backend.
+//!
+//! # What holds
+//!
+//! - An annotated function is never worse off than without a cache: whatever fails, it runs and
+//!   answers by itself, and the failure is logged and counted.
+//! - A value whose load began before an acknowledged invalidation is never returned to a call
+//!   that starts after it, whichever of the two reaches the store first.
+//! - One load a key at a time, however many callers miss; one that is dropped or panics leaves
+//!   the load to another.
+//! - Different arguments never share a key, and an argument that is neither in the key nor in
+//!   `skip(…)` does not compile.
+//!
+//! # The layout
+//!
+//! | module | what may stand in it |
+//! |---|---|
+//! | `__private` | all that generated code may name: shapes of return types, functions, entry points |
+//! | `cache` | the handle, its builder, the global one, the operations by hand |
+//! | `call` | the path of a call (below), one file a step |
+//! | `flight` | one load a key in this process: who leads, who waits, who takes over |
+//! | `invalidate` | what is invalidated, how it is sent, what is pending |
+//! | `key` | how arguments become keys: writer, key forms, canonical JSON |
+//! | `near` | decoded values in this process; a hit decodes nothing |
+//! | `epoch` | the counters by which invalidations put near entries and loads out of date |
+//! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
+//! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
+//! | `codec` | values to bytes and back |
+//! | `schema` | what a value type looks like to serde, as a fingerprint |
+//! | `registry` | the annotated functions of the program, and which of them clash |
+//! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
+//! | `stats`, `report`, `error`, `config` | figures, the log, errors, settings |
+//!
+//! Dependencies point one way: macros name `__private`; `cache` and `call` use `near`, `store`,
+//! `flight` and `invalidate`; those use the rest. A store knows nothing of functions or policies.
+//!
+//! # The path of a call
+//!
+//! 1. The generated code renders the key on the stack and calls `call::enter`, which looks into
+//!    `near`: an entry whose epoch is current and whose deadline is ahead is the answer. Nothing
+//!    is allocated and nothing waited for.
+//! 2. Otherwise a future is made, `Call::load`. It notes the epochs of the key (`Fence`) and asks the
+//!    store for the entry and the stamps of its namespace in one trip (`call::ask`,
+//!    `call::look_up`). A fresh entry is decoded, kept near and returned; one past its ttl is returned
+//!    if an option of the function says so (`call::stale`).
+//! 3. On a miss the call joins the key's flight. A waiter gets the leader's outcome if it may
+//!    have it, or the lead (`flight`).
+//! 4. The leader takes the store's lease, so that other processes wait too (`call::lead`), and
+//!    runs the function.
+//! 5. The value is filled under that lease. An invalidation has removed the lease, or moved a
+//!    stamp, or advanced an epoch: then the fill is rejected or what it stored is invalid, and
+//!    the value is not kept near (`call::fill`).
+//! 6. The flight ends: whoever waited gets the outcome, unless it called after an invalidation that
+//!    the load may not have seen; those load again, together.
+//!
+//! # When a value type changes
+//!
+//! Each entry that a function fills carries a fingerprint of what its value type looks like to
+//! serde: names of fields and variants, widths of numbers, options, sequences, maps and tuples, however
+//! deep. An entry with another fingerprint is a miss, counted as `unreadable`, and the next fill
+//! replaces it. Raise `version = 2` by hand when a change shows in none of these: another unit or
+//! meaning; what stands in an untagged or internally tagged enum, a flattened struct,
+//! `serde_json::Value`, or a `Deserialize` written by hand that takes any input; in part, what
+//! stands in an adjacently tagged enum; a `default` and the like; all that is deeper than 64
+//! levels. Values that were set by hand carry no fingerprint.
+//!
+//! [`functions`] lists the annotated functions of the program. Two that share their keys and cache
+//! different types are an error in the log: when the first cache is built if what is written
+//! tells, and otherwise at the first load of the second.
+//!
+//! # What nothing protects against
+//!
+//! The death of a process whose invalidation was not acknowledged yet: others see the old value
+//! until its ttl ends. Two Redis servers that both take writes after a failover. `redis-cli DEL`
+//! of a value removes it, but not the lease of a load that is running. A `None` that is cached
+//! under `negative_ttl` carries the tags of the arguments only, since there is no value to take
+//! others from.
 
 mod cache;
 mod call;
 mod claims;
 mod clock;
 mod codec;
+mod coherence;
 mod config;
 mod epoch;
 mod error;
@@ -32,7 +137,7 @@ pub use clock::{Clock, Millis};
 pub use codec::{Shared, Stored};
 pub use config::{Backend, RedisConfig};
 pub use error::{Error, Result};
-pub use invalidate::Invalidation;
+pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
 pub use registry::{FunctionInfo, Ttl, functions};

@@ -2,7 +2,8 @@
 //!
 //! An entry carries the epoch under which its read or load began. It is served only while that
 //! epoch is current and its deadline is ahead; whatever is not is a miss that the next fill
-//! replaces. Nothing is ever searched for and removed.
+//! replaces. Nothing is ever searched for and removed, except to free its memory when everything
+//! that a shared store answered is out of date at once.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use quick_cache::{OptionsBuilder, Weighter, sync};
 use crate::{
     clock::Millis,
     codec::Packed,
+    coherence::Coherence,
     epoch::{Epoch, Epochs, Slot},
     store::Life,
 };
@@ -26,6 +28,9 @@ pub(crate) struct NearEntry {
     pub(crate) life: Life,
     /// The sum of the key's, the namespace's and the tags' counters when its load began.
     pub(crate) epoch: Epoch,
+    /// For a value of a store that others change: the generation in which their changes were
+    /// heard when it was read. `epoch` then counts what was heard too.
+    pub(crate) generation: Option<u64>,
     pub(crate) tags: Box<[Slot]>,
     /// The length of the value's stored form.
     pub(crate) bytes: u64,
@@ -65,10 +70,30 @@ impl Near {
     }
 
     /// The entry of a full key, if nothing it depends on was invalidated and it is not dead.
-    pub(crate) fn get(&self, full_key: &str, own: &[Slot; 2], epochs: &Epochs, now: Millis) -> Option<Arc<NearEntry>> {
+    pub(crate) fn get(
+        &self,
+        full_key: &str,
+        own: &[Slot; 2],
+        epochs: &Epochs,
+        coherence: Option<&Coherence>,
+        now: Millis,
+    ) -> Option<Arc<NearEntry>> {
         let entry = self.map.get(full_key)?;
-        let current = epochs.of(own.iter().chain(&*entry.tags).copied());
+        let slots = own.iter().chain(&*entry.tags).copied();
+        let mut current = epochs.of(slots.clone());
+        if let Some(generation) = entry.generation {
+            let coherence = coherence?;
+            if generation != coherence.generation() {
+                return None;
+            }
+            current = current.and(coherence.epoch_of(slots));
+        }
         (entry.epoch == current && now < entry.life.dead_at).then_some(entry)
+    }
+
+    /// Drops what depends on hearing of others' changes.
+    pub(crate) fn forget_heard(&self) {
+        self.map.retain(|_, entry| entry.generation.is_none());
     }
 
     pub(crate) fn insert(&self, full_key: &str, entry: NearEntry) {
@@ -81,5 +106,38 @@ impl Near {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.map.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Namespace;
+
+    const KEY: &str = "app:k";
+
+    fn slots() -> [Slot; 2] {
+        [Epochs::key(KEY), Epochs::namespace("app")]
+    }
+
+    #[test]
+    fn what_was_read_before_a_loss_is_not_served_after_it() {
+        let (near, epochs, coherence) = (Near::new(1 << 20).unwrap(), Epochs::new(), Coherence::new());
+        let space = coherence.follow(&Namespace::new("app"));
+        let generation = coherence.restore(&[Arc::clone(&space)]);
+        let heard = coherence.note(&space, slots(), Epochs::any_tag("app")).unwrap();
+        let epoch = epochs.of(slots()).and(heard.with_tags(&coherence, &[], Epochs::any_tag("app")).unwrap());
+        let life = Life { since: 0, fresh_until: 10, dead_at: 10 };
+        let generation_noted = Some(heard.generation());
+        near.insert(
+            KEY,
+            NearEntry { value: None, life, epoch, generation: generation_noted, tags: [].into(), bytes: 0 },
+        );
+        let is_served = || near.get(KEY, &slots(), &epochs, Some(&coherence), 1).is_some();
+        assert!(is_served());
+        coherence.lost(generation);
+        assert!(!is_served());
+        coherence.restore(&[space]);
+        assert!(!is_served());
     }
 }

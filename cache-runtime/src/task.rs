@@ -28,6 +28,10 @@ pub(crate) struct Running {
 impl OneTask {
     /// Starts the task unless it runs already or there is no tokio runtime here.
     pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(&self, make: impl FnOnce(Running) -> F) {
+        // Mostly it runs; a plain look keeps the cache line shared.
+        if self.running.load(Ordering::SeqCst) {
+            return;
+        }
         let Ok(runtime) = Handle::try_current() else { return };
         if self.running.swap(true, Ordering::SeqCst) {
             return;

@@ -63,7 +63,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // A `.env` that is not there is no error.
     let _ = dotenvy::dotenv();
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
-    Builder::from_env()?.namespace("service").build().await?.install()?;
+    Builder::from_env()?.default_namespace("service").build().await?.install()?;
 
     let (database, about) = Database::open().await?;
     let app = Arc::new(App::new(database, Upstream::start().await?));

@@ -13,7 +13,10 @@ async fn an_empty_namespace_and_a_ttl_of_zero_are_refused() {
 #[test]
 fn another_backend_is_refused_with_a_list_of_those_there_are() {
     let error = "memcached".parse::<Backend>().unwrap_err().to_string();
-    assert!(error.contains("memcached") && error.contains("`local`") && error.contains("`redis`"), "{error}");
+    for said in ["memcached", "`local`", "`redis`", "`tiered`"] {
+        assert!(error.contains(said), "{error}");
+    }
+    assert_eq!("Tiered".parse::<Backend>().unwrap(), Backend::Tiered);
 }
 
 #[test]

@@ -16,3 +16,5 @@ mod logs;
 mod registry;
 mod schema;
 mod statistics;
+mod tracking;
+mod waiters;

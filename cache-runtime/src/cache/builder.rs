@@ -8,14 +8,13 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{Cache, Inner, Space};
+use super::{Cache, Inner, Space, common};
 use crate::{
     clock::Clock,
+    coherence::Coherence,
     config::{Backend, RedisConfig, Settings, Variables},
-    epoch::Epochs,
     error::{Error, Result},
     flight::Flights,
-    invalidate::Pending,
     near::Near,
     policy::IntoTtl,
     registry,
@@ -30,20 +29,29 @@ use crate::{
 #[must_use = "a builder does nothing until `build` is called and awaited"]
 pub struct Builder {
     settings: Settings,
-    namespace: String,
+    /// `None` as long as nobody has given one.
+    namespace: Option<String>,
     redis: RedisConfig,
     clock: Clock,
     store: Option<Arc<dyn Store>>,
+    coherence: Option<Arc<Coherence>>,
+    /// Whether the store is one of ours on a server.
+    on_server: bool,
 }
+
+/// What stands in front of every key unless a namespace was given.
+const DEFAULT_NAMESPACE: &str = "cache";
 
 impl Default for Builder {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
-            namespace: "cache".to_owned(),
+            namespace: None,
             redis: RedisConfig::default(),
             clock: Clock::system(),
             store: None,
+            coherence: None,
+            on_server: false,
         }
     }
 }
@@ -69,7 +77,7 @@ impl Builder {
         };
         Ok(Self {
             settings,
-            namespace: variables.text("CACHE_NAMESPACE").unwrap_or(defaults.namespace),
+            namespace: variables.text("CACHE_NAMESPACE"),
             redis: RedisConfig::from_variables(variables)?,
             ..Self::default()
         })
@@ -84,7 +92,14 @@ impl Builder {
     /// What stands in front of every key. Default `cache`. Two namespaces on one server never
     /// see each other.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The namespace unless one was given already, by [`Builder::namespace`] or `CACHE_NAMESPACE`:
+    /// the name of your service, which the environment can replace.
+    pub fn default_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace.get_or_insert_with(|| namespace.into());
         self
     }
 
@@ -160,39 +175,67 @@ impl Builder {
         self
     }
 
+    /// Takes the fences out: each load stores its value whatever was invalidated meanwhile, as a
+    /// cache without them does. Only to show that the checker finds what they keep out.
+    #[cfg(feature = "test-kit")]
+    #[doc(hidden)]
+    pub fn without_fence_for_checker(mut self) -> Self {
+        self.settings.unfenced = true;
+        self
+    }
+
     /// Connects and builds the cache.
     ///
     /// # Errors
     ///
     /// A setting that cannot be used, or credentials that the server refuses. A server that
     /// cannot be reached is no error: it is logged once, and used as soon as it is there.
-    pub async fn build(mut self) -> Result<Cache> {
+    pub async fn build(self) -> Result<Cache> {
         self.check()?;
-        if self.store.is_none() && self.settings.backend == Backend::Redis {
-            let store = match RedisStore::connect(&self.redis, self.clock.clone()).await {
-                Ok(store) => store,
-                Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
-                    tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
-                    RedisStore::lazy(&self.redis, self.clock.clone())?
-                }
-                Err(error) => return Err(error),
-            };
-            self.store = Some(Arc::new(store));
+        if !self.needs_redis() {
+            return self.build_lazily();
         }
-        Ok(self.assemble())
+        let answers = match RedisStore::probe(&self.redis).await {
+            Ok(()) => true,
+            Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
+                tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        let limit = self.redis.operation_timeout;
+        let cache = self.build_lazily()?;
+        if let (true, Some(coherence)) = (answers, &cache.inner.coherence) {
+            // So that the first reads are kept near; without it they are merely slower.
+            let _ = tokio::time::timeout(limit, coherence.until_heard()).await;
+        }
+        Ok(cache)
+    }
+
+    fn needs_redis(&self) -> bool {
+        self.store.is_none() && self.settings.backend != Backend::Local
     }
 
     /// Builds the cache without asking the server for anything.
     pub(crate) fn build_lazily(mut self) -> Result<Cache> {
         self.check()?;
-        if self.store.is_none() && self.settings.backend == Backend::Redis {
-            self.store = Some(Arc::new(RedisStore::lazy(&self.redis, self.clock.clone())?));
+        if self.needs_redis() {
+            let clock = self.clock.clone();
+            let store = match self.settings.backend {
+                Backend::Tiered => {
+                    let coherence = self.coherence.insert(Arc::new(Coherence::new()));
+                    RedisStore::tracked(&self.redis, clock, Arc::clone(coherence))?
+                }
+                _ => RedisStore::lazy(&self.redis, clock)?,
+            };
+            self.store = Some(Arc::new(store));
+            self.on_server = true;
         }
         Ok(self.assemble())
     }
 
     fn check(&self) -> Result<()> {
-        if self.namespace.is_empty() {
+        if self.namespace.as_ref().is_some_and(String::is_empty) {
             return Err(Error::config("the namespace is empty; give the name of your service"));
         }
         if self.settings.ttl.is_zero() {
@@ -205,17 +248,21 @@ impl Builder {
     }
 
     pub(super) fn assemble(self) -> Cache {
-        let Self { settings, namespace, redis: _, clock, store } = self;
+        // A store of a user's own says nothing of its address.
+        let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
+        let Self { settings, namespace, redis: _, clock, store, coherence, on_server: _ } = self;
+        let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
         let store = store.unwrap_or_else(|| Arc::new(LocalStore::new(settings.local_max_bytes, clock.clone())));
-        let space = Arc::new(Space::new(&namespace));
+        let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
             store,
             near: Near::new(settings.near_max_bytes),
             // Redis alone answers when Redis is the backend, so that all processes read the same.
-            near_before_store: settings.backend == Backend::Local,
+            near_before_store: settings.backend == Backend::Local || coherence.is_some(),
+            coherence: coherence.clone(),
             flights: Arc::new(Flights::new()),
-            epochs: Arc::new(Epochs::new()),
-            pending: Pending::default(),
+            epochs,
+            pending,
             claims: Arc::default(),
             counters: Counters::new(),
             values: registry::Values::default(),
@@ -227,8 +274,100 @@ impl Builder {
             spaces: Mutex::new(HashMap::from([(namespace, Arc::clone(&space))])),
         };
         let inner = Arc::new(inner);
+        if let Some(coherence) = coherence {
+            let weak = Arc::downgrade(&inner);
+            coherence.on_loss(move || {
+                if let Some(near) = weak.upgrade().as_ref().and_then(|inner| inner.near.as_ref()) {
+                    near.forget_heard();
+                }
+            });
+        }
         super::maintain::start(&inner);
         registry::check();
         Cache { inner, space }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(variables: &[(&str, &str)]) -> Result<Builder> {
+        let find = |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, text)| (*text).to_owned());
+        Builder::from_variables(&Variables(&find))
+    }
+
+    #[test]
+    fn an_empty_environment_gives_the_defaults() {
+        let builder = from(&[]).unwrap();
+        assert_eq!(builder.settings, Settings::default());
+        assert_eq!((builder.settings.backend, builder.settings.ttl), (Backend::Local, Duration::from_secs(300)));
+        assert_eq!((builder.redis.host.as_str(), builder.redis.port, builder.redis.db), ("127.0.0.1", 6379, 1));
+        assert!(builder.redis.password.is_none() && !builder.redis.tls);
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        use secrecy::ExposeSecret;
+        let builder = from(&[
+            ("CACHE_BACKEND", "Redis"),
+            ("CACHE_NAMESPACE", "shop"),
+            ("CACHE_TTL", "10m"),
+            ("CACHE_NEAR_MAX_BYTES", "0"),
+            ("CACHE_LOCAL_MAX_BYTES", "1000"),
+            ("REDIS_HOST", "db"),
+            ("REDIS_PORT", "7000"),
+            ("REDIS_USERNAME", "app"),
+            ("REDIS_PASSWORD", "secret-word"),
+            ("REDIS_DB", "3"),
+            ("REDIS_TLS", "false"),
+        ])
+        .unwrap();
+        let Settings { backend, ttl, near_max_bytes, local_max_bytes, .. } = builder.settings;
+        assert_eq!(
+            (backend, ttl, near_max_bytes, local_max_bytes),
+            (Backend::Redis, Duration::from_secs(600), 0, 1000)
+        );
+        assert_eq!(builder.namespace.as_deref(), Some("shop"));
+        let RedisConfig { host, port, username, password, db, .. } = builder.redis;
+        assert_eq!((host.as_str(), port, username.as_deref(), db), ("db", 7000, Some("app"), 3));
+        assert_eq!(password.unwrap().expose_secret(), "secret-word");
+    }
+
+    #[test]
+    fn what_the_url_leaves_open_the_variables_fill() {
+        let builder =
+            from(&[("REDIS_URL", "redis://db:7000"), ("REDIS_PASSWORD", "secret-word"), ("REDIS_HOST", "other")])
+                .unwrap();
+        assert_eq!((builder.redis.host.as_str(), builder.redis.port), ("db", 7000));
+        assert!(builder.redis.password.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_what_can() {
+        let cases = [
+            ("CACHE_BACKEND", "memcached", "`local`"),
+            ("CACHE_TTL", "soon", "`10m`"),
+            ("REDIS_PORT", "99999", "whole number"),
+            ("REDIS_DB", "one", "whole number"),
+            ("REDIS_TLS", "perhaps", "`true` or `false`"),
+            ("CACHE_NEAR_MAX_BYTES", "-1", "whole number"),
+        ];
+        for (name, text, accepted) in cases {
+            let error = from(&[(name, text)]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(text) && error.contains(accepted), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        assert_eq!(from(&[("CACHE_BACKEND", " "), ("REDIS_PASSWORD", "")]).unwrap().settings.backend, Backend::Local);
+    }
+
+    #[test]
+    fn the_environment_replaces_a_default_namespace() {
+        let given = from(&[("CACHE_NAMESPACE", "staging")]).unwrap().default_namespace("shop");
+        assert_eq!(given.namespace.as_deref(), Some("staging"));
+        assert_eq!(from(&[]).unwrap().default_namespace("shop").namespace.as_deref(), Some("shop"));
     }
 }

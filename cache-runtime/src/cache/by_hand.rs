@@ -15,7 +15,7 @@ use crate::{
     clock::Millis,
     codec::{Codec, Stored, describe},
     error::{Error, Result},
-    invalidate::{self, Invalidation, Target},
+    invalidate::{self, AfterCommit, Invalidation, Target},
     key::{KeyWriter, escape_literal},
     lifetime::Lifetime,
     policy::IntoTtl,
@@ -105,7 +105,7 @@ impl Cache {
     /// The backend cannot be asked.
     pub async fn exists(&self, key: impl AsRef<str> + Send) -> Result<bool> {
         let key = escape_literal(key.as_ref());
-        let reading = self.counted(self.inner.store.read(&self.space.namespace, &[&key], &[]).await)?;
+        let reading = self.counted(call::read(self, &[&key], &[]).await)?;
         let now = self.inner.clock.now();
         Ok(reading
             .found
@@ -178,6 +178,21 @@ impl Cache {
     pub async fn delete_pattern(&self, pattern: impl AsRef<str> + Send) -> Result<u64> {
         let pattern = escape_literal(pattern.as_ref()).into_boxed_str();
         invalidate::apply(self.clone(), Target::Pattern(pattern)).await
+    }
+
+    /// [`Cache::delete`] as an [`Invalidation`], to be sent together with others.
+    pub fn invalidate_key(&self, key: impl AsRef<str>) -> Invalidation {
+        Invalidation::new(self.clone(), Target::Keys(vec![escape_literal(key.as_ref()).into()]))
+    }
+
+    /// [`Cache::delete_pattern`] as an [`Invalidation`], to be sent together with others.
+    pub fn invalidate_pattern(&self, pattern: impl AsRef<str>) -> Invalidation {
+        Invalidation::new(self.clone(), Target::Pattern(escape_literal(pattern.as_ref()).into()))
+    }
+
+    /// Collects invalidations while a database transaction runs, to be sent when it has committed.
+    pub fn after_commit(&self) -> AfterCommit {
+        AfterCommit::new(self.clone())
     }
 
     /// Makes every value with this tag invalid, in the same time however many there are.

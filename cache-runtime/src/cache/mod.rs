@@ -2,6 +2,7 @@
 
 mod builder;
 mod by_hand;
+mod common;
 mod global;
 mod maintain;
 mod write;
@@ -16,17 +17,20 @@ use std::{
 
 pub use builder::Builder;
 pub use by_hand::{Add, GetOrLoad, Set, SetMany};
+#[cfg(feature = "test-kit")]
+pub(crate) use write::Draft;
 
 use crate::{
     __private::Function,
     claims::Claims,
-    clock::Clock,
+    clock::{Clock, Millis},
+    coherence::{Coherence, Followed},
     config::Settings,
     epoch::{Epochs, Slot},
     error::Result,
     flight::Flights,
     invalidate::Pending,
-    near::Near,
+    near::{Near, NearEntry},
     registry,
     report::Report,
     scope::{self, Scope},
@@ -60,9 +64,11 @@ pub(crate) struct Inner {
     pub(crate) near: Option<Near>,
     /// Whether values that the store keeps may be served from `near` too.
     pub(crate) near_before_store: bool,
+    /// What other processes change, where `near` stands before a store that they share.
+    pub(crate) coherence: Option<Arc<Coherence>>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) epochs: Arc<Epochs>,
-    pub(crate) pending: Pending,
+    pub(crate) pending: Arc<Pending>,
     pub(crate) claims: Arc<Claims>,
     pub(crate) counters: Counters,
     pub(crate) values: registry::Values,
@@ -83,15 +89,18 @@ pub(crate) struct Space {
     pub(crate) slot: Slot,
     /// Advanced by any tag of the namespace.
     pub(crate) any_tag: Slot,
+    /// Whether others' changes of this namespace are heard.
+    pub(crate) followed: Option<Arc<Followed>>,
 }
 
 impl Space {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, coherence: Option<&Coherence>) -> Self {
         let namespace = Namespace::new(name);
         let prefix = format!("{}:", namespace.as_str()).into_boxed_str();
         let slot = Epochs::namespace(namespace.as_str());
         let any_tag = Epochs::any_tag(namespace.as_str());
-        Self { name: name.to_owned(), namespace, prefix, slot, any_tag }
+        let followed = coherence.map(|coherence| coherence.follow(&namespace));
+        Self { name: name.to_owned(), namespace, prefix, slot, any_tag, followed }
     }
 
     pub(crate) fn full_key(&self, key: &str) -> String {
@@ -109,12 +118,19 @@ impl Space {
 }
 
 impl Inner {
+    /// The decoded value of a full key, if it may be served.
+    #[inline]
+    pub(crate) fn near_entry(&self, space: &Space, full_key: &str, now: Millis) -> Option<Arc<NearEntry>> {
+        let (slots, coherence) = (space.slots(full_key), self.coherence.as_deref());
+        self.near.as_ref()?.get(full_key, &slots, &self.epochs, coherence, now)
+    }
+
     fn space(&self, name: &str) -> Arc<Space> {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(space) = spaces.get(name) {
             return Arc::clone(space);
         }
-        let space = Arc::new(Space::new(name));
+        let space = Arc::new(Space::new(name, self.coherence.as_deref()));
         spaces.insert(name.to_owned(), Arc::clone(&space));
         space
     }

@@ -33,6 +33,8 @@ pub(super) enum Asked<S: Shape> {
 pub(super) struct Kept<S: Shape> {
     pub(super) cached: Cached<S>,
     pub(super) life: Life,
+    /// The attempt of the flight that has read it; 0 for a read before the flight.
+    pub(super) attempt: u64,
 }
 
 impl<S: Shape> Asked<S> {
@@ -45,6 +47,14 @@ impl<S: Shape> Asked<S> {
         }
     }
 
+    /// The same, read in this attempt of a flight.
+    pub(super) fn read_in(mut self, attempt: u64) -> Self {
+        if let Self::Fresh(kept, _) | Self::Stale(kept, _) = &mut self {
+            kept.attempt = attempt;
+        }
+        self
+    }
+
     fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
         match looked {
             Looked::Found(value, life) => Self::of(Cached::new(value), life, view, now),
@@ -54,8 +64,8 @@ impl<S: Shape> Asked<S> {
 
     fn of(cached: Option<Cached<S>>, life: Life, view: View, now: Millis) -> Self {
         match cached {
-            Some(cached) if now < life.fresh_until => Self::Fresh(Kept { cached, life }, view),
-            Some(cached) => Self::Stale(Kept { cached, life }, view),
+            Some(cached) if now < life.fresh_until => Self::Fresh(Kept { cached, life, attempt: 0 }, view),
+            Some(cached) => Self::Stale(Kept { cached, life, attempt: 0 }, view),
             None => Self::Nothing(view),
         }
     }
@@ -84,8 +94,8 @@ impl<S: Shape> Call<'_, S> {
         let fence = Fence::note(&self.cache, &self.full_key);
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;
-        let (slots, now) = (self.cache.space.slots(&self.full_key), inner.clock.now());
-        let entry = inner.near.as_ref().and_then(|near| near.get(&self.full_key, &slots, &inner.epochs, now));
+        let now = inner.clock.now();
+        let entry = inner.near_entry(&self.cache.space, &self.full_key, now);
         let Some(entry) = entry else { return Asked::Nothing(view) };
         Asked::of(Cached::from_near(&self.codec, &entry), entry.life, view, now)
     }

@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use super::{
     Call,
     ask::View,
-    look_up::{Fence, NearValue},
+    look_up::{Fence, NearValue, Origin},
 };
 use crate::{
     __private::{Shape, Whole, whole_outcome},
@@ -59,8 +59,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         let (Some(view), Some(parcel)) = (view, self.parcel(value)) else {
             return Kept { packed: packed(waited_for), shared: false };
         };
-        let keep_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
-        let packed = packed(waited_for || keep_near);
+        let packed_for_near = self.fills_near();
+        let packed = packed(waited_for || packed_for_near);
         let shared = self.keep(parcel, &view, leased, how, packed.clone()).await;
         Kept { packed, shared }
     }
@@ -142,6 +142,10 @@ impl<S: Shape + 'static> Call<'_, S> {
             format: parcel.format,
             payload: parcel.payload.clone(),
         };
+        #[cfg(feature = "test-kit")]
+        if self.cache.inner.settings.unfenced {
+            return self.keep_unfenced(parcel).await;
+        }
         let current = match leased {
             Some(leased) => self.fill(leased, view, value).await,
             // Only values without a stored form come this far without a lease and may be kept.
@@ -154,17 +158,33 @@ impl<S: Shape + 'static> Call<'_, S> {
             Keep::Missing => view.fence,
             Keep::Replacing => self.outdate_readers(view.fence),
         };
-        let is_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
-        if current && is_near && (packed.is_some() || parcel.format == Format::Absent) {
+        if current && self.fills_near() && (packed.is_some() || parcel.format == Format::Absent) {
             let near = NearValue {
                 packed,
                 life,
                 tags: &parcel.tags,
                 bytes: (parcel.payload.len() as u64).max(size_of::<S::Value>() as u64),
             };
-            near.insert(&self.cache, &self.full_key, fence);
+            let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
+            near.insert(&self.cache, &self.full_key, fence, origin);
         }
         current
+    }
+
+    /// What a cache without fences does: the value is stored as of now, whenever it was loaded.
+    #[cfg(feature = "test-kit")]
+    async fn keep_unfenced(&self, parcel: Parcel) -> bool {
+        let Parcel { payload, lifetime, tags, .. } = parcel;
+        let draft = crate::cache::Draft { payload, lifetime, tags, shape: 0 };
+        self.cache.put(self.key(), &draft).await.is_ok()
+    }
+
+    /// Whether a value is kept near as it is stored. Where others' changes are heard, one's own
+    /// are too, and may be heard before or after the store's answer: the entry would be out of
+    /// date at once. There the next read keeps the value near.
+    fn fills_near(&self) -> bool {
+        let inner = &self.cache.inner;
+        !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none())
     }
 
     /// Makes what readers of this process hold out of date, and says how to keep the new value:

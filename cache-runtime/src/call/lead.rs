@@ -2,6 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     Cached, Call,
     ask::{Asked, Kept, View},
@@ -9,14 +11,18 @@ use super::{
 };
 use crate::{
     __private::{Shape, Split},
+    cache::Cache,
     flight::{Lead, Outcome},
     stats::Count,
-    store::{Lease, LeaseRequest, Token},
+    store::{Lease, LeaseRequest, Released, Token},
 };
 
-/// How long a leader first waits for another process's load, and at most between two looks.
+/// How long a leader first waits for another process's load, and at most between two looks,
+/// where nobody tells that it is over.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// How long between two looks where it is told. A process that died tells nothing.
+const WATCHED_WAIT: Duration = Duration::from_millis(250);
 /// How long it waits altogether before it loads for itself and stores nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often in a row it looks again because the stored entry changed under its eyes.
@@ -86,11 +92,13 @@ impl<S: Shape + 'static> Call<'_, S> {
         lead.begin_attempt();
         match S::split(lead.loading(self.run(leased.as_ref(), body)).await) {
             Split::Value(value) => {
+                self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
                 lead.end(kept.packed.map(Outcome::Value), kept.shared);
                 S::value(value)
             }
             Split::None(absent) => {
+                self.close(&lead);
                 let shared = self.keep_none(view, leased, Keep::Missing).await;
                 lead.end(Some(Outcome::None), shared);
                 S::absent(absent)
@@ -101,14 +109,24 @@ impl<S: Shape + 'static> Call<'_, S> {
                 self.count(Count::LoadError);
                 self.let_rest();
                 drop(leased);
+                let read_in = fallback.as_ref().map_or(0, |stale| stale.attempt);
                 if let Some(stale) = self.instead_of_error(fallback) {
                     let outcome = lead.is_waited_for().then(|| stale.outcome(&self.codec));
-                    lead.end(outcome, false);
+                    // It is as old as its reading, which came before the load.
+                    lead.end_with_earlier(outcome, read_in);
                     return stale.into_return();
                 }
                 lead.end(outcome, self.is_proven_current(view.as_ref()));
                 S::error(error)
             }
+        }
+    }
+
+    /// Closes the flight before its outcome is sent to a store that others change too. Where
+    /// nobody else does, this process's epochs tell late callers apart.
+    fn close(&self, lead: &Lead) {
+        if self.codec.is_stored() && self.cache.inner.store.is_shared() {
+            lead.close();
         }
     }
 
@@ -151,8 +169,8 @@ impl<S: Shape + 'static> Call<'_, S> {
             let asked = match asked.take() {
                 Some(asked) => asked,
                 None => {
-                    lead.begin_attempt();
-                    self.ask().await
+                    let attempt = lead.begin_attempt();
+                    self.ask().await.read_in(attempt)
                 }
             };
             let (view, fallback) = match asked {
@@ -164,7 +182,11 @@ impl<S: Shape + 'static> Call<'_, S> {
             let lease = if self.codec.is_stored() { self.request_lease(&view, false).await } else { None };
             let token = match lease {
                 Some(Lease::Granted(token)) => Some(token),
-                Some(Lease::Held) if self.cache.inner.store.is_shared() && patience.wait().await => continue,
+                Some(Lease::Held)
+                    if self.cache.inner.store.is_shared() && patience.wait(&self.cache, self.key()).await =>
+                {
+                    continue;
+                }
                 Some(Lease::Changed) if patience.again() => continue,
                 Some(Lease::Held | Lease::Changed) | None => None,
             };
@@ -181,24 +203,41 @@ impl<S: Shape + 'static> Call<'_, S> {
 
 /// How long a leader waits for another process.
 struct Patience {
+    until: Instant,
     next: Duration,
-    left: Duration,
+    watched: Option<Released>,
+    /// The end of a lease cannot be told here.
+    deaf: bool,
     looks: u32,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { next: FIRST_WAIT, left: PATIENCE, looks: 0 }
+        Self { until: Instant::now() + PATIENCE, next: FIRST_WAIT, watched: None, deaf: false, looks: 0 }
     }
 }
 
 impl Patience {
-    /// Waits a little, then a little longer; `false` when patience is at its end.
-    async fn wait(&mut self) -> bool {
-        let Some(left) = self.left.checked_sub(self.next) else { return false };
-        self.left = left;
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(LONGEST_WAIT);
+    /// Waits until the lease has ended or for a while; `false` when patience is at its end.
+    ///
+    /// The first time, if its end can be told, it only begins to watch: 1. the lease is found
+    /// held; 2. it ends; 3. the watch begins, too late. So look again in between.
+    async fn wait(&mut self, cache: &Cache, key: &str) -> bool {
+        if Instant::now() >= self.until {
+            return false;
+        }
+        if self.deaf {
+            tokio::time::sleep(self.next).await;
+            self.next = (self.next * 2).min(LONGEST_WAIT);
+            return true;
+        }
+        if let Some(released) = self.watched.take() {
+            // Told or not: look.
+            let _ = tokio::time::timeout(WATCHED_WAIT, released).await;
+        }
+        let Cache { inner, space } = cache;
+        self.watched = inner.store.watch_lease(&space.namespace, key).await.unwrap_or_default();
+        self.deaf = self.watched.is_none();
         true
     }
 

@@ -7,11 +7,12 @@ use crate::{
     cache::{Cache, Space},
     clock::Millis,
     codec::Codec,
+    coherence::Heard,
     epoch::Epoch,
     error::Result,
     near::NearEntry,
     stats::Count,
-    store::{Entry, Format, Found, Life, Stamp, Token},
+    store::{Entry, Format, Found, Life, Reading, Stamp, Token},
 };
 
 /// What the store holds for a key, decoded.
@@ -40,17 +41,22 @@ pub(crate) struct Looks<T> {
 pub(crate) struct Fence {
     own: Epoch,
     any_tag: Epoch,
+    /// What others did, for entries of a store that they change too.
+    heard: Option<Heard>,
 }
 
 impl Fence {
     pub(crate) fn note(cache: &Cache, full_key: &str) -> Self {
         let Cache { inner, space } = cache;
-        Self { own: inner.epochs.of(space.slots(full_key)), any_tag: inner.epochs.of([space.any_tag]) }
+        let slots = space.slots(full_key);
+        let followed = inner.coherence.as_deref().zip(space.followed.as_deref());
+        let heard = followed.and_then(|(coherence, followed)| coherence.note(followed, slots, space.any_tag));
+        Self { own: inner.epochs.of(slots), any_tag: inner.epochs.of([space.any_tag]), heard }
     }
 
     /// The fence after this process has advanced the key's own slot once, and nobody else has.
     pub(super) const fn after_own_advance(self) -> Self {
-        Self { own: self.own.next(), any_tag: self.any_tag }
+        Self { own: self.own.next(), any_tag: self.any_tag, heard: self.heard }
     }
 
     /// Whether nothing that concerns the key or a tag was invalidated since.
@@ -70,7 +76,7 @@ pub(crate) async fn look_up<T>(
 ) -> Result<Looks<T>> {
     let Cache { inner, space } = cache;
     let fences: Vec<Fence> = keys.iter().map(|key| Fence::note(cache, &space.full_key(key))).collect();
-    let reading = inner.store.read(&space.namespace, keys, tags).await?;
+    let reading = read(cache, keys, tags).await?;
     let now = inner.clock.now();
     let mut looked = Vec::with_capacity(keys.len());
     let mut seen = Vec::with_capacity(keys.len());
@@ -86,6 +92,25 @@ pub(crate) async fn look_up<T>(
     Ok(Looks { looked, seen, stamp: reading.stamp, fences, now })
 }
 
+/// Reads from the store, without what an unacknowledged invalidation names.
+///
+/// 1. An invalidation fails and is pending. 2. A call begins and reads what it names. 3. The
+/// invalidation lands and is not pending any more. 4. What was read at 2 must not be served. So
+/// when anything has landed since the read began, everything that was read is a miss.
+pub(crate) async fn read(cache: &Cache, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
+    let Cache { inner, space } = cache;
+    let landings = inner.pending.landings();
+    let mut reading = inner.store.read(&space.namespace, keys, tags).await?;
+    for (key, found) in keys.iter().zip(&mut reading.found) {
+        found.entry.take_if(|entry| inner.pending.blocks(space, key, &entry.head.tags));
+    }
+    // After the looks above: each landing that they have missed is counted by now.
+    if inner.pending.landings() != landings {
+        reading.found.iter_mut().for_each(|found| found.entry = None);
+    }
+    Ok(reading)
+}
+
 fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis, fence: Fence) -> Looked<T> {
     let Some(entry) = found.entry else {
         return if found.unreadable {
@@ -95,7 +120,7 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
         };
     };
     let head = &entry.head;
-    if now >= head.life.dead_at || cache.inner.pending.blocks(&cache.space, key, &head.tags) {
+    if now >= head.life.dead_at {
         return Looked::Missing;
     }
     let value = match head.format {
@@ -123,7 +148,16 @@ fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>,
         tags: &head.tags,
         bytes: entry.payload.len() as u64,
     };
-    kept.insert(cache, &cache.space.full_key(key), fence);
+    kept.insert(cache, &cache.space.full_key(key), fence, Origin::Store);
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From the store, or on its way there.
+    Store,
+    /// It has no stored form.
+    Here,
 }
 
 /// A decoded value on its way into this process's cache.
@@ -146,7 +180,7 @@ impl NearValue<'_> {
     ///
     /// An invalidation of a tag advances `any_tag` first and the tag second, so one that 3 has
     /// seen is seen by 4, and one that 3 has not seen makes the entry out of date.
-    pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence) {
+    pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence, origin: Origin) {
         let Cache { inner, space } = cache;
         let Some(near) = &inner.near else { return };
         let slots = tag_slots(space, self.tags);
@@ -154,13 +188,16 @@ impl NearValue<'_> {
         if !slots.is_empty() && fence.any_tag != inner.epochs.of([space.any_tag]) {
             return;
         }
-        let entry = NearEntry {
-            value: self.packed,
-            life: self.life,
-            epoch: fence.own.and(of_tags),
-            tags: slots,
-            bytes: self.bytes,
-        };
+        let mut epoch = fence.own.and(of_tags);
+        let mut generation = None;
+        if let (Some(coherence), Origin::Store) = (&inner.coherence, origin) {
+            let Some(heard) = fence.heard else { return };
+            let Some(of_others) = heard.with_tags(coherence, &slots, space.any_tag) else { return };
+            epoch = epoch.and(of_others);
+            generation = Some(heard.generation());
+        }
+        let entry =
+            NearEntry { value: self.packed, life: self.life, epoch, generation, tags: slots, bytes: self.bytes };
         near.insert(full_key, entry);
     }
 }

@@ -10,6 +10,8 @@ mod fill;
 mod lead;
 mod load;
 mod look_up;
+#[cfg(test)]
+mod races;
 mod replace;
 mod slide;
 mod stale;
@@ -21,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use look_up::{Looked, look_up};
+pub(crate) use look_up::{Looked, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
 
@@ -168,7 +170,7 @@ fn near_hit<S: Shape>(
         return None;
     }
     let now = inner.clock.now();
-    let entry = inner.near.as_ref()?.get(key.full(), &space.slots(key.full()), &inner.epochs, now)?;
+    let entry = inner.near_entry(&space, key.full(), now)?;
     let policy = function.map_or(&Policy::DEFAULT, |function| &function.plan().policy);
     let due = due(policy, &space, key.full(), cache, entry.life, now)?;
     let cached = Cached::<S>::from_near(codec, &entry)?;

@@ -24,9 +24,17 @@ pub(super) fn slide(cache: &Cache, full_key: &str, life: Life, now: Millis) {
 fn slide_near(cache: &Cache, full_key: &str, life: Life, now: Millis) {
     let Cache { inner, space } = cache;
     let Some(near) = &inner.near else { return };
-    let Some(entry) = near.get(full_key, &space.slots(full_key), &inner.epochs, now) else { return };
-    let NearEntry { value, epoch, tags, bytes, .. } = &*entry;
-    near.insert(full_key, NearEntry { value: value.clone(), life, epoch: *epoch, tags: tags.clone(), bytes: *bytes });
+    let Some(entry) = inner.near_entry(space, full_key, now) else { return };
+    let NearEntry { value, life: _, epoch, generation, tags, bytes } = &*entry;
+    let longer = NearEntry {
+        value: value.clone(),
+        life,
+        epoch: *epoch,
+        generation: *generation,
+        tags: tags.clone(),
+        bytes: *bytes,
+    };
+    near.insert(full_key, longer);
 }
 
 fn slide_stored(cache: Cache, full_key: &str, life: Life) {

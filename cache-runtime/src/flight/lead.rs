@@ -25,8 +25,20 @@ impl Lead {
 
     /// A load or a read begins: whoever joins from here on may have called after an invalidation
     /// that it does not see.
-    pub(crate) fn begin_attempt(&self) {
-        self.flight.lock().attempts += 1;
+    /// Returns the attempt's number, from 1.
+    pub(crate) fn begin_attempt(&self) -> u64 {
+        let mut state = self.flight.lock();
+        state.attempts += 1;
+        state.attempts
+    }
+
+    /// Takes no more waiters on; those who come from here on make a flight of their own.
+    ///
+    /// 1. The server does the fill. 2. Another process invalidates the key, and is told so. 3. A
+    /// call begins here. 4. The fill's answer arrives: nothing was invalidated, up to 1. So that
+    /// this proves enough for all who wait, they must have come before the fill was sent.
+    pub(crate) fn close(&self) {
+        self.flights.retire(&self.flight);
     }
 
     /// Whether anybody waits for this flight now. One who comes later and finds no outcome goes
@@ -35,12 +47,23 @@ impl Lead {
         self.flight.lock().waiters > 0
     }
 
-    /// Closes the flight. `shared` says that nothing was invalidated from the beginning of the
-    /// last attempt until now. `None` is an outcome that cannot be given to others.
-    pub(crate) fn end(mut self, outcome: Option<Outcome>, shared: bool) {
+    /// Ends the flight with what its last attempt came to. `shared` says that nothing was
+    /// invalidated from the beginning of that attempt until the flight was closed. `None` is an
+    /// outcome that cannot be given to others.
+    pub(crate) fn end(self, outcome: Option<Outcome>, shared: bool) {
+        let last = self.flight.lock().attempts;
+        self.end_with(outcome, shared, last);
+    }
+
+    /// Ends the flight with what an earlier attempt came to; 0 is one from before the flight.
+    pub(crate) fn end_with_earlier(self, outcome: Option<Outcome>, attempt: u64) {
+        self.end_with(outcome, false, attempt);
+    }
+
+    fn end_with(mut self, outcome: Option<Outcome>, shared: bool, attempt: u64) {
         self.ended = true;
-        // Closed before it leaves the board: nobody puts a closed flight back.
-        self.flight.lock().end = Some(End { outcome, shared, next: None });
+        // Over before it leaves the board: nobody puts it back.
+        self.flight.lock().end = Some(End { outcome, attempt, shared, next: None });
         self.flights.retire(&self.flight);
         self.flight.changed.notify_waiters();
     }

@@ -8,7 +8,7 @@
 //! 2. Somebody invalidates the key, and is told so.
 //! 3. W's caller may rely on 2 if it came before W joined. Attempt 1 may have read the old value.
 //! 4. So W takes attempt 1's outcome only if it is proven that nothing was invalidated
-//!    between its beginning and its end (`shared`). Otherwise W belongs to the next flight, together with
+//!    between its beginning and W's joining (`shared`). Otherwise W belongs to the next flight, together with
 //!    all others who joined late, and since that one begins after they joined, they may take
 //!    its outcome whatever happens.
 //!
@@ -78,6 +78,9 @@ struct State {
 struct End {
     /// `None` when the outcome cannot be given to others.
     outcome: Option<Outcome>,
+    /// The attempt that the outcome is of. Those who joined before it may take the outcome.
+    attempt: u64,
+    /// Those who joined later may take it too.
     shared: bool,
     /// Where those go who may not take the outcome; made by the first of them.
     next: Option<Arc<Flight>>,

@@ -50,7 +50,7 @@ impl Wait {
     fn look(&mut self, epoch_now: &impl Fn() -> Epoch) -> Next {
         let flight = Arc::clone(&self.flight);
         let mut state = flight.lock();
-        let began_before = self.joined_at < state.attempts;
+        let joined_at = self.joined_at;
         let Some(end) = &mut state.end else {
             if state.led {
                 return Next::Sleep;
@@ -61,7 +61,7 @@ impl Wait {
             return Next::Lead(Lead::new(&self.flights, Arc::clone(&flight), self.edge.take()));
         };
         match &end.outcome {
-            Some(outcome) if end.shared || began_before => Next::Outcome(outcome.clone()),
+            Some(outcome) if end.shared || joined_at < end.attempt => Next::Outcome(outcome.clone()),
             _ => {
                 let make = || Arc::new(Flight::new(flight.key.clone(), epoch_now(), State::default()));
                 Next::MoveTo(Arc::clone(end.next.get_or_insert_with(make)))

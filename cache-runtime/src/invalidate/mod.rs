@@ -11,6 +11,7 @@
 //! a retry lands, the epoch advances again and the mark goes. An invalidation whose future is
 //! dropped half-way may have been applied or not: it is treated as one that failed.
 
+mod after_commit;
 mod pending;
 mod writer;
 
@@ -23,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+pub use after_commit::AfterCommit;
 pub(crate) use pending::Pending;
 pub(crate) use writer::Writer;
 
@@ -46,7 +48,9 @@ pub(crate) enum Target {
 /// An invalidation that was asked for and happens when it is awaited.
 ///
 /// It resolves to `Ok` once the backend has acknowledged it: no call that starts afterwards in
-/// this process gets an older value, and none in another process does on the `redis` backend.
+/// this process gets an older value, and none in another process does on the `redis` backend. On
+/// `tiered`, another process may until the server's message has reached it: a millisecond or so,
+/// and half a second, with the default time-out, if its link has died without a sign.
 ///
 /// # Errors
 ///
@@ -70,6 +74,15 @@ impl Invalidation {
 
     pub(crate) fn failed(error: Error) -> Self {
         Self(State::Failed(error))
+    }
+
+    /// Sends several at once. All of them are sent, whatever becomes of the others.
+    ///
+    /// # Errors
+    ///
+    /// The first one that was not acknowledged; see [`Invalidation`] for what happens then.
+    pub async fn all(invalidations: impl IntoIterator<Item = Self>) -> Result<()> {
+        futures_util::future::join_all(invalidations).await.into_iter().collect()
     }
 
     /// Marks what was not sent yet as pending, for a writer that was dropped or panicked.

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use super::Target;
@@ -18,6 +18,8 @@ const BOUND: usize = 1024;
 pub(crate) struct Pending {
     /// The length of `list`, readable without the lock: the hit path looks here first.
     count: AtomicUsize,
+    /// How many have landed.
+    landings: AtomicU64,
     list: Mutex<Vec<Item>>,
 }
 
@@ -40,7 +42,7 @@ impl Pending {
 
     /// Keeps an invalidation until [`Pending::landed`] takes its number back.
     pub(crate) fn keep(&self, space: Arc<Space>, target: Target) -> u64 {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut list = self.lock();
         let of_this_space = list.iter().filter(|item| Arc::ptr_eq(&item.space, &space)).count();
@@ -58,7 +60,15 @@ impl Pending {
     pub(crate) fn landed(&self, id: u64) {
         let mut list = self.lock();
         list.retain(|item| item.id != id);
+        // Before the length: whoever sees that nothing is pending sees that something has landed.
+        self.landings.fetch_add(1, Ordering::Release);
         self.count.store(list.len(), Ordering::Release);
+    }
+
+    /// How many have landed so far. It tells a reader whether what it has read may be from before
+    /// an invalidation that was pending when it began and is not any more.
+    pub(crate) fn landings(&self) -> u64 {
+        self.landings.load(Ordering::Acquire)
     }
 
     /// Those that wait, oldest first.

@@ -22,12 +22,17 @@ use crate::{clock::Millis, error::Result};
 pub(crate) mod broken;
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod gated;
 pub(crate) mod glob;
 pub(crate) mod local;
 pub(crate) mod redis;
 
 /// The future of a store's operation.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Over when the lease of a key has ended; see [`Store::watch_lease`].
+pub type Released = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A random number that no other attempt has: of a lease and the fill under it, or of a
 /// namespace's incarnation.
@@ -348,6 +353,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Takes the right to fill a key.
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease>;
+
+    /// Begins to watch for the end of the lease on a key, whoever holds it. The future is over when
+    /// it ends after this was answered; it may be over for no reason, and some ends are not told, so
+    /// that the caller looks again after a while in any case. Whoever watches first and looks then
+    /// misses nothing. `None` where nobody tells.
+    fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
+        let _ = (space, key);
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Lengthens a lease that is still held; `false` when it is not. It never makes one.
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool>;

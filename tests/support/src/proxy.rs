@@ -24,6 +24,9 @@ pub enum Traffic {
     Flow,
     /// They pass this much later.
     Delay(Duration),
+    /// They pass up to this much later, each chunk by a random time, so that what goes over one
+    /// connection overtakes what goes over another.
+    Jitter(Duration),
     /// They wait until something else is asked for, then pass.
     Hold,
     /// They vanish while the connection looks alive, as on a half-open link.
@@ -50,6 +53,8 @@ struct Rules {
     refuse: bool,
     closed: bool,
     accepted: u64,
+    port: u16,
+    held: Option<Vec<u8>>,
     open: Vec<TcpStream>,
 }
 
@@ -66,12 +71,14 @@ impl Proxy {
                 refuse: false,
                 closed: false,
                 accepted: 0,
+                port,
+                held: None,
                 open: Vec::new(),
             }),
             changed: Condvar::new(),
         });
         let weak = Arc::downgrade(&state);
-        thread::spawn(move || accept(&listener, &weak, port));
+        thread::spawn(move || accept(&listener, &weak));
         Self { state, address }
     }
 
@@ -103,6 +110,18 @@ impl Proxy {
         self.set(Direction::Requests, Traffic::Flow);
         self.set(Direction::Replies, Traffic::Flow);
         self.refuse(false);
+    }
+
+    /// Connections from now on lead to another port on this machine; open ones stay.
+    pub fn lead_to(&self, port: u16) {
+        self.state.rules().port = port;
+    }
+
+    /// From now on bytes to a client wait if `text` is among them, and with them the rest of
+    /// their connection; other connections go on. `None` lets them pass.
+    pub fn hold_replies_with(&self, text: Option<&str>) {
+        self.state.rules().held = text.map(|text| text.as_bytes().to_vec());
+        self.state.changed.notify_all();
     }
 
     /// Each answer takes this much longer.
@@ -160,7 +179,19 @@ impl State {
     }
 }
 
-fn accept(listener: &TcpListener, state: &Weak<State>, port: u16) {
+impl State {
+    /// Waits while these bytes are held.
+    fn wait_for_release(&self, bytes: &[u8]) {
+        let mut rules = self.rules();
+        while rules.held.as_ref().is_some_and(|text| bytes.windows(text.len()).any(|part| part == text))
+            && !rules.closed
+        {
+            rules = self.changed.wait(rules).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, state: &Weak<State>) {
     for client in listener.incoming() {
         let Some(state) = state.upgrade() else { return };
         if state.rules().closed {
@@ -168,16 +199,17 @@ fn accept(listener: &TcpListener, state: &Weak<State>, port: u16) {
         }
         // A client that is refused, or that finds no server, sees its connection closed.
         if let Ok(client) = client {
-            let _ = connect(&state, client, port);
+            let _ = connect(&state, client);
         }
     }
 }
 
-fn connect(state: &Arc<State>, client: TcpStream, port: u16) -> io::Result<()> {
+fn connect(state: &Arc<State>, client: TcpStream) -> io::Result<()> {
     state.rules().accepted += 1;
     if state.rules().refuse {
         return client.shutdown(Shutdown::Both);
     }
+    let port = state.rules().port;
     let server = TcpStream::connect(("127.0.0.1", port))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -206,8 +238,18 @@ fn forward(state: &State, from: &mut TcpStream, to: &mut TcpStream, direction: D
         match state.verdict(direction) {
             Traffic::Swallow => continue,
             Traffic::Delay(by) => thread::sleep(by),
+            Traffic::Jitter(most) => thread::sleep(most.mul_f64(random_share())),
             Traffic::Flow | Traffic::Hold => {}
+        }
+        if direction == Direction::Replies {
+            state.wait_for_release(&bytes[..len]);
         }
         to.write_all(&bytes[..len])?;
     }
+}
+
+/// Between 0 and 1.
+fn random_share() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    f64::from(RandomState::new().hash_one(0u8) as u32) / f64::from(u32::MAX)
 }

@@ -2,7 +2,8 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `pool` | makes, shares, watches and replaces connections (bb8) |
+//! | `dial`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
 //! | `session` | one operation: a link, a deadline, commands in order |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
@@ -31,22 +32,25 @@
 //! A lost connection, or three time-outs without an answer in between, replaces every connection
 //! that was made before, since the others share its fate and each would cost one more error.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::{Clock, millis},
+    coherence::Coherence,
     config::RedisConfig,
     error::{Error, Result},
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Released, ServerInfo, Store,
     StoreFuture, Token,
 };
 
 mod answer;
+mod dial;
 mod envelope;
 mod fault;
+mod hearing;
 mod info;
 mod names;
 mod number;
@@ -55,13 +59,18 @@ mod read;
 mod scan;
 mod scripts;
 mod session;
+mod tracking;
+mod wake;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-use pool::{Dialer, Pool};
+use dial::Dialer;
+use hearing::Tracked;
+use pool::Pool;
 use session::Session;
+use tracking::Tracking;
 
 const BACKEND: &str = "redis";
 
@@ -74,38 +83,44 @@ pub(crate) struct RedisStore {
     clock: Clock,
     guard: bool,
     label: String,
+    tracking: Tracking,
 }
 
 impl RedisStore {
-    /// Connects first, on a connection of its own: the pool would report a wrong password only
-    /// as a time-out.
-    pub(crate) async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        let dialer = Dialer::new(config)?;
-        match dialer.probe().await {
-            Ok(()) => Self::over(dialer, config, clock),
+    /// Tries the address and the credentials, on a connection of its own: the pool would report a
+    /// wrong password only as a time-out.
+    pub(crate) async fn probe(config: &RedisConfig) -> Result<()> {
+        match Dialer::new(config)?.probe().await {
             Err(Error::Timeout { limit, .. }) => {
                 Err(Error::unavailable(BACKEND, format!("no connection within {limit:?}")))
             }
-            Err(error) => Err(error),
+            probed => probed,
         }
     }
 
     /// Connects in the background; while the server is down, each operation says so.
     pub(crate) fn lazy(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        Self::over(Dialer::new(config)?, config, clock)
+        Self::over(Dialer::new(config)?, None, config, clock)
     }
 
-    fn over(dialer: Dialer, config: &RedisConfig, clock: Clock) -> Result<Self> {
-        Ok(Self {
-            pool: Pool::new(dialer, config)?,
-            clock,
-            guard: config.restart_guard,
-            label: format!("{}:{}/{}", config.host, config.port, config.db),
-        })
+    /// The same, and tells of what others change.
+    pub(crate) fn tracked(config: &RedisConfig, clock: Clock, coherence: Arc<Coherence>) -> Result<Self> {
+        let store = Self::over(Dialer::new(config)?.identifying(), Some(coherence), config, clock)?;
+        store.tracking.keep_up();
+        Ok(store)
+    }
+
+    fn over(dialer: Dialer, coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
+        let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
+        let pool = Pool::new(dialer.clone(), config, tracked.clone())?;
+        let tracking = Tracking::new(dialer, pool.shared(), tracked);
+        let label = format!("{}:{}/{}", config.host, config.port, config.db);
+        Ok(Self { pool, clock, guard: config.restart_guard, label, tracking })
     }
 
     /// Begins an operation of a namespace.
     async fn session(&self, space: &Namespace) -> Result<Session<'_>> {
+        self.tracking.keep_up();
         self.guarded(Session::begin(&self.pool).await?, space).await
     }
 
@@ -144,6 +159,10 @@ impl Store for RedisStore {
 
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
         Box::pin(self.lease(space, request))
+    }
+
+    fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
+        Box::pin(async move { Ok(self.tracking.watch(space, key).await) })
     }
 
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {

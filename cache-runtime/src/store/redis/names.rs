@@ -47,11 +47,54 @@ impl<'a> Names<'a> {
         format!("run:{{{}}}", self.0)
     }
 
+    /// Where the ends of leases that are waited for are told.
+    pub(super) fn wake(self) -> String {
+        format!("wake:{{{}}}", self.0)
+    }
+
+    /// What the names of values, tags and the nonce begin with.
+    pub(super) fn prefixes(self) -> [String; 3] {
+        [self.value(""), self.tag(""), self.nonce()]
+    }
+
     /// Nonce, counter and tags, in the order in which the scripts take them.
     pub(super) fn stamps<'t>(self, tags: impl IntoIterator<Item = &'t str>) -> Vec<String> {
         let mut names = vec![self.nonce(), self.clock()];
         names.extend(tags.into_iter().map(|tag| self.tag(tag)));
         names
+    }
+}
+
+/// What a name on the server stands for, as far as others' changes of it matter.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Named<'a> {
+    /// A value, by its full key.
+    Value(&'a str),
+    /// The stamp of a tag.
+    Tag {
+        /// The escaped namespace.
+        namespace: &'a str,
+        /// The escaped tag.
+        tag: &'a str,
+    },
+    /// The nonce of a namespace.
+    Nonce(&'a str),
+    /// Anything else. A namespace may be called `lease`.
+    Other,
+}
+
+impl<'a> Named<'a> {
+    pub(super) fn of(name: &'a str) -> Self {
+        // Namespaces and keys hold no braces.
+        let Some((before, rest)) = name.split_once('{') else { return Self::Value(name) };
+        match (before, rest.split_once('}')) {
+            ("inc:", Some((namespace, ""))) => Self::Nonce(namespace),
+            ("tag:", Some((namespace, tag))) => match tag.strip_prefix(':') {
+                Some(tag) => Self::Tag { namespace, tag },
+                None => Self::Other,
+            },
+            _ => Self::Other,
+        }
     }
 }
 
@@ -82,6 +125,18 @@ mod tests {
         for wrong in ["", "ab", upper.as_str(), "+0000000000000000000000000000abc", "g0000000000000000000000000000000"]
         {
             assert_eq!(parse_token(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_name_tells_what_it_stands_for() {
+        let space = Namespace::new("shop/eu");
+        let names = Names::of(&space);
+        assert_eq!(Named::of(&names.value("user:1")), Named::Value("shop/eu:user:1"));
+        assert_eq!(Named::of(&names.tag("org:1")), Named::Tag { namespace: "shop/eu", tag: "org:1" });
+        assert_eq!(Named::of(&names.nonce()), Named::Nonce("shop/eu"));
+        for other in [names.clock(), names.run(), names.lease("user:1"), "inc:{x}y".into(), "tag:{x}".into()] {
+            assert_eq!(Named::of(&other), Named::Other, "{other}");
         }
     }
 

@@ -16,13 +16,8 @@ use std::{
 
 use bb8_redis::{
     bb8::{self, ErrorSink, ManageConnection, RunError},
-    redis::{
-        self, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-        aio::MultiplexedConnection,
-        io::tcp::{TcpSettings, socket2::TcpKeepalive},
-    },
+    redis::aio::MultiplexedConnection,
 };
-use secrecy::ExposeSecret;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -31,7 +26,11 @@ use crate::{
     store::Namespace,
 };
 
-use super::fault;
+use super::{
+    dial::{Dialer, RunId},
+    fault,
+    hearing::Tracked,
+};
 
 /// So many time-outs in a row, without one answer, make a link or the whole pool suspect.
 const HUNG_AFTER: u32 = 3;
@@ -49,9 +48,24 @@ struct LinkState {
     broken: AtomicBool,
     timeouts: AtomicU32,
     guarded: RwLock<HashSet<Namespace>>,
+    /// The server's run, where it matters.
+    run_id: Option<RunId>,
 }
 
 impl Link {
+    pub(super) fn new(connection: MultiplexedConnection, run_id: Option<RunId>) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let state = LinkState {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            made: Instant::now(),
+            broken: AtomicBool::new(false),
+            timeouts: AtomicU32::new(0),
+            guarded: RwLock::default(),
+            run_id,
+        };
+        Self { connection, state: Arc::new(state) }
+    }
+
     /// No other connection of this process has this number.
     pub(super) fn number(&self) -> u64 {
         self.state.number
@@ -76,7 +90,7 @@ impl Link {
 }
 
 /// What the pool and its manager both know.
-struct Shared {
+pub(super) struct Shared {
     /// Every link that may still be used, to find one by its number.
     links: Mutex<Vec<Link>>,
     /// Time-outs of any link since the last answer on any link.
@@ -86,6 +100,8 @@ struct Shared {
     down: AtomicBool,
     /// Attempts to connect that are under way.
     dials: AtomicU32,
+    /// The server whose changes are heard, which every link must reach.
+    tracked: Option<Arc<Tracked>>,
 }
 
 /// Counts an attempt, also one that is dropped.
@@ -126,6 +142,17 @@ impl Shared {
             stays
         });
     }
+
+    /// Stops the use of every link to another server, or to another run of this one.
+    pub(super) fn retire_others(&self, run_id: &RunId) {
+        self.links().retain(|link| {
+            let stays = link.state.run_id.as_ref() == Some(run_id);
+            if !stays {
+                link.retire();
+            }
+            stays
+        });
+    }
 }
 
 /// Makes connections for the pool.
@@ -141,7 +168,12 @@ impl ManageConnection for Manager {
     async fn connect(&self) -> Result<Link> {
         let _dial = Dial::begin(&self.shared.dials);
         let link = self.dialer.dial().await?;
+        // On the list before it is compared: whoever begins to hear a server looks at the list
+        // after it has said which, so one of the two sees the other.
         self.shared.register(&link);
+        if let Some(tracked) = &self.shared.tracked {
+            tracked.pool_reached(link.state.run_id.as_ref());
+        }
         if self.shared.down.swap(false, Ordering::AcqRel) {
             tracing::info!(target: "cache_runtime", backend = super::BACKEND, "connected again");
         }
@@ -158,70 +190,6 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Knows the address and the credentials.
-#[derive(Clone)]
-pub(super) struct Dialer {
-    client: Client,
-    limit: Duration,
-}
-
-impl Dialer {
-    pub(super) fn new(config: &RedisConfig) -> Result<Self> {
-        if config.tls {
-            return Err(Error::config("REDIS_TLS: this build cannot speak TLS; unset it"));
-        }
-        let mut login = RedisConnectionInfo::default().set_db(config.db.into()).set_skip_set_lib_name();
-        if let Some(username) = &config.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &config.password {
-            login = login.set_password(password.expose_secret());
-        }
-        // Both are off unless asked for. Keepalive finds a dead peer under an idle connection.
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(TcpKeepalive::new().with_time(Duration::from_secs(15)));
-        let info = ConnectionAddr::Tcp(config.host.clone(), config.port)
-            .into_connection_info()
-            .map_err(|error| fault::of_client(error, config.operation_timeout))?
-            .set_redis_settings(login)
-            .set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(|error| fault::of_client(error, config.operation_timeout))?;
-        Ok(Self { client, limit: config.operation_timeout })
-    }
-
-    /// Connects and asks for one answer: a server that wants a password may accept a connection
-    /// without one and refuse the first command.
-    pub(super) async fn probe(&self) -> Result<()> {
-        let mut link = self.dial().await?;
-        let ping = redis::cmd("PING");
-        match tokio::time::timeout(self.limit, ping.exec_async(&mut link.connection)).await {
-            Ok(answer) => answer.map_err(|error| fault::of_client(error, self.limit)),
-            Err(_) => Err(fault::timeout(self.limit)),
-        }
-    }
-
-    /// One connection, authenticated, outside any pool.
-    async fn dial(&self) -> Result<Link> {
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        // Answers are bounded by the deadline of the operation that waits for them, not here.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(self.limit)).set_response_timeout(None);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let connection = match tokio::time::timeout(self.limit, connecting).await {
-            Ok(connection) => connection.map_err(|error| fault::of_client(error, self.limit))?,
-            Err(_) => return Err(fault::timeout(self.limit)),
-        };
-        let state = LinkState {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            made: Instant::now(),
-            broken: AtomicBool::new(false),
-            timeouts: AtomicU32::new(0),
-            guarded: RwLock::default(),
-        };
-        Ok(Link { connection, state: Arc::new(state) })
-    }
-}
-
 /// Several links to one server.
 pub(super) struct Pool {
     /// Replaced when it is stuck, see [`Pool::renew_if_stuck`].
@@ -234,7 +202,7 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Begins to connect in the background. Must be called within a tokio runtime.
-    pub(super) fn new(dialer: Dialer, config: &RedisConfig) -> Result<Self> {
+    pub(super) fn new(dialer: Dialer, config: &RedisConfig, tracked: Option<Arc<Tracked>>) -> Result<Self> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::config("the redis backend must be built within a tokio runtime"));
         }
@@ -244,6 +212,7 @@ impl Pool {
             failure: watch::Sender::new(None),
             down: AtomicBool::new(false),
             dials: AtomicU32::new(0),
+            tracked,
         });
         let size = config.connections.max(1);
         let limit = config.operation_timeout;
@@ -281,6 +250,10 @@ impl Pool {
     /// The link with this number, while it lives.
     pub(super) fn link_of(&self, number: u64) -> Option<Link> {
         self.shared.links().iter().find(|link| link.number() == number && !link.is_broken()).cloned()
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     pub(super) fn limit(&self) -> Duration {

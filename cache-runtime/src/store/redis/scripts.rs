@@ -41,13 +41,13 @@ scripts! {
     /// Begins a new incarnation if the server was started anew.
     GUARD = false, ["lib_clock.lua", "guard.lua"];
     /// Takes a lease.
-    LEASE = false, ["lib_seen.lua", "lease.lua"];
+    LEASE = false, ["lib_seen.lua", "lib_wake.lua", "lease.lua"];
     /// Stores a value under its lease, or gives the lease back.
-    FILL = false, ["fill.lua"];
+    FILL = false, ["lib_wake.lua", "fill.lua"];
     /// Lengthens a lease.
     RENEW = false, ["renew.lua"];
     /// Removes values and leases.
-    INVALIDATE = false, ["invalidate.lua"];
+    INVALIDATE = false, ["lib_wake.lua", "invalidate.lua"];
     /// Gives an entry new deadlines.
     EXPIRE = false, ["lib_seen.lua", "expire.lua"];
     /// Adds to a whole number.

@@ -7,5 +7,6 @@ if type(held) ~= 'string' or string.sub(held, 1, 32) ~= ARGV[1] then return 0 en
 local stored
 if ARGV[3] then stored = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ARGV[2]) end
 redis.call('UNLINK', KEYS[2])
+wake(held, KEYS[1])
 if type(stored) == 'table' and stored.err then return stored end
 return 1

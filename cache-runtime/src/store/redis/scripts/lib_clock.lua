@@ -11,8 +11,15 @@ local function clock_of(inc_key, clock_key)
 end
 
 -- UNLINK comes first: a script that has already written may go on writing at maxmemory.
-local function begin_clock(inc_key, clock_key, inc, count)
-  redis.call('UNLINK', inc_key, clock_key)
-  redis.call('SET', inc_key, inc)
+local function set_clock(clock_key, inc, count)
+  redis.call('UNLINK', clock_key)
   redis.call('SET', clock_key, string.format('%s:%.0f', inc, count))
+end
+
+-- Writes the nonce, which every process with decoded values of the namespace is told of: all
+-- of them are out of date then.
+local function begin_clock(inc_key, clock_key, inc, count)
+  redis.call('UNLINK', inc_key)
+  redis.call('SET', inc_key, inc)
+  set_clock(clock_key, inc, count)
 end

@@ -10,6 +10,7 @@ use crate::store::conformance::{self, Fixture};
 
 mod faults;
 mod protocol;
+mod waking;
 
 async fn fixture() -> Fixture {
     let server = RedisServer::start();
@@ -19,6 +20,14 @@ async fn fixture() -> Fixture {
 }
 
 conformance::tests!(fixture);
+
+impl RedisStore {
+    /// A store on a server that answers.
+    async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {
+        Self::probe(config).await?;
+        Self::lazy(config, clock)
+    }
+}
 
 /// Patient, so that a busy machine fails no test that is not about time.
 fn config(server: &RedisServer) -> RedisConfig {

@@ -1,0 +1,141 @@
+//! Races between two processes that the coherence checker has found or that its findings led to,
+//! each played step by step.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{Enter, begin};
+use crate::{
+    __private::{Function, Inner as _, L1, Plan, stored},
+    Backend, Cache, Clock, KeyWriter,
+    policy::Policy,
+    store::gated::Gated,
+};
+
+/// Two processes on one server.
+async fn two_processes() -> (Cache, Cache, Arc<Gated>) {
+    let (here, there, store, _) = two_processes_and_clock().await;
+    (here, there, store)
+}
+
+async fn two_processes_and_clock() -> (Cache, Cache, Arc<Gated>, Clock) {
+    let clock = Clock::manual();
+    let store = Arc::new(Gated::new(clock.clone()));
+    // Nothing is kept near, as with Redis alone.
+    let build = || Cache::builder().backend(Backend::Redis).clock(clock.clone()).store(Arc::clone(&store) as _).build();
+    (build().await.unwrap(), build().await.unwrap(), store, clock)
+}
+
+async fn load(cache: &Cache, version: u32) -> u32 {
+    cache.get_or_load("n", || async move { Ok::<_, String>(version) }).tags(["t"]).await.unwrap()
+}
+
+async fn until_nothing_is_pending(cache: &Cache) {
+    while cache.stats().await.pending_invalidations > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_pending_invalidation_landed_is_not_served_after_it() {
+    let (cache, _, store) = two_processes().await;
+    cache.set("n", &1).tags(["t"]).await.unwrap();
+    for tag in [false, true] {
+        load(&cache, 1).await;
+        store.unreachable.store(true, Ordering::SeqCst);
+        let refused = if tag { cache.invalidate_tag("t").await } else { cache.delete("n").await.map(drop) };
+        assert!(refused.is_err());
+        store.reads.close();
+        let before = cache.clone();
+        let reader = tokio::spawn(async move { before.get::<u32>("n").await.unwrap() });
+        store.reads.until_held(if tag { 2 } else { 1 }).await;
+        store.unreachable.store(false, Ordering::SeqCst);
+        until_nothing_is_pending(&cache).await;
+        store.reads.open();
+        assert_eq!(reader.await.unwrap(), None, "by tag: {tag}");
+    }
+}
+
+/// Long enough for a task that can go on to do so; too short a time hides a fault and fails no test.
+async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+#[tokio::test]
+async fn a_call_that_starts_while_a_fill_is_under_way_does_not_join_its_load() {
+    let (here, there, store) = two_processes().await;
+    store.fills.close();
+    let loaded = Arc::new(tokio::sync::Notify::new());
+    let spawn = |version: u32, ready: Arc<tokio::sync::Notify>| {
+        let here = here.clone();
+        tokio::spawn(async move {
+            let load = here.get_or_load("n", || async move {
+                ready.notified().await;
+                Ok::<_, String>(version)
+            });
+            load.await.unwrap()
+        })
+    };
+    let leader = spawn(1, Arc::clone(&loaded));
+    a_moment().await;
+    // With somebody waiting for it, the leader has an outcome to give.
+    let waiter = spawn(1, Arc::clone(&loaded));
+    a_moment().await;
+    loaded.notify_one();
+    // The fill is done, and its answer on the way.
+    store.fills.until_held(1).await;
+    there.delete("n").await.unwrap();
+    loaded.notify_one();
+    let after = spawn(2, loaded);
+    a_moment().await;
+    store.fills.open();
+    assert_eq!([leader.await.unwrap(), waiter.await.unwrap(), after.await.unwrap()], [1, 1, 2]);
+}
+
+static FORGIVING: Function = Function::new(Plan {
+    here: || "forgiving",
+    name: "forgiving",
+    template: None,
+    namespace: None,
+    tags: &[],
+    ttl: None,
+    value: "u32",
+    file: file!(),
+    line: line!(),
+    policy: Policy {
+        ttl: Some(Duration::from_secs(1)),
+        stale_if_error: Some(Duration::from_secs(60)),
+        ..Policy::DEFAULT
+    },
+});
+
+async fn forgiving(cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
+    let shape = L1::<Result<u32, String>>::NEW.outer().inner().errors();
+    let mut key = KeyWriter::new(&cache.space.prefix);
+    key.literal("n");
+    match begin(shape, stored(shape), Some(&FORGIVING), cache, key) {
+        Enter::Hit(value) | Enter::Stale(value, _) => value,
+        Enter::Miss(call) => call.load(async { loaded }).await,
+    }
+}
+
+#[tokio::test]
+async fn a_stale_value_instead_of_an_error_is_not_for_callers_who_came_after_it_was_read() {
+    let (here, there, store, clock) = two_processes_and_clock().await;
+    assert_eq!(forgiving(&here, Ok(1)).await, Ok(1));
+    clock.advance(Duration::from_secs(2));
+    store.leases.close();
+    let first = tokio::spawn({
+        let here = here.clone();
+        async move { forgiving(&here, Err("down".into())).await }
+    });
+    // It has read the stale value, and its load has not begun.
+    store.leases.until_held(1).await;
+    there.delete("n").await.unwrap();
+    let second = tokio::spawn(async move { forgiving(&here, Ok(2)).await });
+    a_moment().await;
+    store.leases.open();
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok(1), Ok(2)));
+}

@@ -1,0 +1,150 @@
+//! A store for tests: the embedded one as if on a server, whose answers can be held back.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
+    StoreFuture, Token, local::LocalStore,
+};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+};
+
+/// Holds answers back, after what was asked for has been done.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    open: watch::Sender<bool>,
+    held: watch::Sender<u32>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { open: watch::Sender::new(true), held: watch::Sender::new(0) }
+    }
+}
+
+impl Gate {
+    pub(crate) fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Returns once so many answers have been held back.
+    pub(crate) async fn until_held(&self, answers: u32) {
+        let _ = self.held.subscribe().wait_for(|held| *held >= answers).await;
+    }
+
+    async fn pass(&self) {
+        if !*self.open.borrow() {
+            self.held.send_modify(|held| *held += 1);
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+        }
+    }
+}
+
+/// Two caches on one of these are two processes on one server.
+#[derive(Debug)]
+pub(crate) struct Gated {
+    store: LocalStore,
+    pub(crate) reads: Gate,
+    pub(crate) leases: Gate,
+    pub(crate) fills: Gate,
+    /// Whether invalidations reach the store.
+    pub(crate) unreachable: AtomicBool,
+}
+
+impl Gated {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let store = LocalStore::new(1 << 20, clock);
+        let (reads, leases, fills) = Default::default();
+        Self { store, reads, leases, fills, unreachable: AtomicBool::new(false) }
+    }
+
+    fn reach(&self) -> Result<()> {
+        match self.unreachable.load(Ordering::SeqCst) {
+            true => Err(Error::unavailable("gated", "asked to be")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Store for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {
+        Box::pin(async move {
+            let reading = self.store.read(space, keys, tags).await;
+            self.reads.pass().await;
+            reading
+        })
+    }
+
+    fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
+        Box::pin(async move {
+            let lease = self.store.lease(space, request).await;
+            self.leases.pass().await;
+            lease
+        })
+    }
+
+    fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
+        self.store.renew(space, key, token, ttl)
+    }
+
+    fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
+        Box::pin(async move {
+            let filled = self.store.fill(space, fill).await;
+            self.fills.pass().await;
+            filled
+        })
+    }
+
+    fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
+        self.store.fill_many(space, fills)
+    }
+
+    fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {
+        self.store.increment(space, increment)
+    }
+
+    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
+        self.store.expire(space, key, life, keep)
+    }
+
+    fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            self.reach()?;
+            self.store.invalidate_keys(space, keys).await
+        })
+    }
+
+    fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.reach()?;
+            self.store.invalidate_tags(space, tags).await
+        })
+    }
+
+    fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64> {
+        self.store.invalidate_pattern(space, pattern)
+    }
+
+    fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()> {
+        self.store.clear(space)
+    }
+
+    fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {
+        self.store.info()
+    }
+}

@@ -1,0 +1,280 @@
+//! Hearing what others do: a connection on which the server speaks first (RESP3), and the task
+//! that keeps it. For the `tiered` backend it tells of changes (client tracking, broadcast by
+//! prefixes), for both of the ends of leases that somebody here waits for (`wake`). Without
+//! tracking it is made when somebody waits for the first time.
+//!
+//! # What is heard
+//!
+//! Every change of a value, of a tag's stamp and of a namespace's nonce, whoever makes it and in
+//! whatever way: writes, `DEL`, expiry, eviction, `FLUSHDB` and `FLUSHALL`. The server tells
+//! within one turn of its event loop; the figure of a real run is in the crate's docs. It also
+//! tells of what this process does itself, and it does not know database numbers: a change of
+//! the same name in another database costs a needless miss. `SWAPDB` is not told.
+//!
+//! # When nothing is heard
+//!
+//! 1. The connection is lost. The client says so, or an unanswered `PING` does: at most
+//!    [`PING_EVERY`] later it is sent, and it has the time of an operation to be answered, at least
+//!    [`SHORTEST_DEADLINE`]. A runtime that is kept but not run cannot notice anything.
+//! 2. The generation turns odd ([`Coherence`]): nothing near is served, reads go to the server.
+//! 3. A new connection asks for all prefixes. Only after the server's `OK`, and after links of
+//!    the pool to any other server have been retired, a new generation begins.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bb8_redis::redis::{self, Cmd, aio::MultiplexedConnection};
+use tokio::time::Instant;
+
+use crate::{
+    coherence::{Coherence, Followed},
+    error::{Error, Result},
+    store::{Namespace, Released},
+    task::{OneTask, Running},
+};
+
+use super::{
+    dial::Dialer,
+    hearing::{EndsWithThis, Hearing, Tracked},
+    names::Names,
+    pool::Shared,
+    wake::Wakes,
+};
+
+/// How often an idle connection must answer.
+const PING_EVERY: Duration = Duration::from_millis(250);
+/// A busy runtime may be late; a lost connection is better told from it by a longer deadline.
+const SHORTEST_DEADLINE: Duration = Duration::from_millis(250);
+/// How long to wait between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Owns the task that listens; it ends with this.
+pub(super) struct Tracking {
+    ear: Arc<Ear>,
+    task: OneTask,
+}
+
+struct Ear {
+    dialer: Dialer,
+    links: Arc<Shared>,
+    /// `None` where nothing is kept near.
+    tracked: Option<Arc<Tracked>>,
+    wakes: Arc<Wakes>,
+}
+
+impl Tracking {
+    pub(super) fn new(dialer: Dialer, links: Arc<Shared>, tracked: Option<Arc<Tracked>>) -> Self {
+        let ear = Ear { dialer, links, tracked, wakes: Arc::default() };
+        Self { ear: Arc::new(ear), task: OneTask::default() }
+    }
+
+    /// Listens where changes must be heard, unless that is done already. The task may have ended
+    /// with its runtime.
+    pub(super) fn keep_up(&self) {
+        if self.ear.tracked.is_some() {
+            self.listen();
+        }
+    }
+
+    /// Begins to watch for the end of a lease; `None` if that is not told in time.
+    pub(super) async fn watch(&self, space: &Namespace, key: &str) -> Option<Released> {
+        let released = self.ear.wakes.wait(Names::of(space).value(key));
+        self.listen();
+        self.ear.wakes.subscribed(space, self.ear.dialer.limit()).await.then_some(released)
+    }
+
+    fn listen(&self) {
+        self.task.start(|running| listen_always(Arc::clone(&self.ear), running));
+    }
+}
+
+async fn listen_always(ear: Arc<Ear>, running: Running) {
+    let mut pause = FIRST_PAUSE;
+    let mut told = false;
+    loop {
+        let mut begun = false;
+        let Err(error) = ear.listen(&mut begun, &mut told).await;
+        if let Some(tracked) = &ear.tracked {
+            tracked.coherence.clean_up();
+        } else if running.end_unless(|| ear.wakes.is_waited_for()) {
+            return;
+        }
+        if !told {
+            told = true;
+            tracing::warn!(target: "cache_runtime", kind = error.kind(), %error, "others' changes cannot be heard; reads go to the server");
+        }
+        pause = if begun { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Ear {
+    /// Connects and listens until that cannot go on.
+    async fn listen(&self, begun: &mut bool, told: &mut bool) -> Result<Infallible> {
+        let coherence = self.tracked.as_ref().map(|tracked| Arc::clone(&tracked.coherence));
+        let hearing = EndsWithThis(Arc::new(Hearing::new(coherence, Arc::clone(&self.wakes))));
+        let heard = Arc::clone(&hearing.0);
+        let mut connection = self.dialer.dial_listener(move |push| heard.hear(&push)).await?;
+        let following = match &self.tracked {
+            Some(tracked) => Some(self.follow(tracked, &mut connection, &hearing.0).await?),
+            None => None,
+        };
+        self.subscribe(&mut connection).await?;
+        *begun = true;
+        if std::mem::take(told) {
+            tracing::info!(target: "cache_runtime", "others' changes are heard again");
+        }
+        self.serve(connection, following, &hearing.0).await
+    }
+
+    /// Begins to hear the changes of all namespaces.
+    async fn follow<'a>(
+        &self,
+        tracked: &'a Tracked,
+        connection: &mut MultiplexedConnection,
+        hearing: &Arc<Hearing>,
+    ) -> Result<Following<'a>> {
+        let run_id = self.dialer.run_id(connection).await?;
+        let mut following = Following { coherence: &tracked.coherence, prefixes: Prefixes::default(), generation: 0 };
+        let spaces = tracked.coherence.all();
+        self.register(connection, &mut following.prefixes, &spaces).await?;
+        tracked.listens_to(run_id.clone(), hearing);
+        self.links.retire_others(&run_id);
+        following.generation = hearing.begin(&tracked.coherence, &spaces);
+        Ok(following)
+    }
+
+    async fn serve(
+        &self,
+        mut connection: MultiplexedConnection,
+        mut following: Option<Following<'_>>,
+        hearing: &Hearing,
+    ) -> Result<Infallible> {
+        let mut next_ping = Instant::now() + PING_EVERY;
+        loop {
+            tokio::select! {
+                () = hearing.ended() => return Err(lost("the connection that listens was lost")),
+                () = namespace_added(following.as_ref()) => {
+                    let Some(following) = &mut following else { continue };
+                    let spaces = following.coherence.unheard(following.generation);
+                    self.register(&mut connection, &mut following.prefixes, &spaces).await?;
+                    following.coherence.also_heard(&spaces, following.generation);
+                }
+                () = self.wakes.wanted() => self.subscribe(&mut connection).await?,
+                () = tokio::time::sleep_until(next_ping) => {
+                    let limit = self.dialer.limit().max(SHORTEST_DEADLINE);
+                    let ping = redis::cmd("PING");
+                    match tokio::time::timeout(limit, ping.exec_async(&mut connection)).await {
+                        Ok(Ok(())) => next_ping = Instant::now() + PING_EVERY,
+                        _ => return Err(lost("the connection that listens does not answer")),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn subscribe(&self, connection: &mut MultiplexedConnection) -> Result<()> {
+        for space in self.wakes.missing() {
+            self.dialer.within(connection.subscribe(Names::of(&space).wake())).await?;
+            self.wakes.now_subscribed(&space);
+        }
+        Ok(())
+    }
+
+    async fn register(
+        &self,
+        connection: &mut MultiplexedConnection,
+        prefixes: &mut Prefixes,
+        spaces: &[Arc<Followed>],
+    ) -> Result<()> {
+        let wanted = spaces.iter().flat_map(|space| Names::of(&space.namespace).prefixes());
+        match prefixes.add(wanted) {
+            Added::Nothing => Ok(()),
+            Added::These(new) => self.dialer.within(track(&new).exec_async(connection)).await,
+            // The server lets no prefix go but with all others.
+            Added::Overlap => Err(lost("the prefixes of the namespaces overlap; they are registered anew")),
+        }
+    }
+}
+
+/// What one connection follows.
+struct Following<'a> {
+    coherence: &'a Coherence,
+    prefixes: Prefixes,
+    generation: u64,
+}
+
+async fn namespace_added(following: Option<&Following<'_>>) {
+    match following {
+        Some(following) => following.coherence.added().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Which changes to tell.
+fn track(prefixes: &[String]) -> Cmd {
+    let mut track = redis::cmd("CLIENT");
+    track.arg("TRACKING").arg("ON").arg("BCAST");
+    for prefix in prefixes {
+        track.arg("PREFIX").arg(prefix);
+    }
+    track
+}
+
+fn lost(message: &'static str) -> Error {
+    Error::unavailable(super::BACKEND, message)
+}
+
+/// The prefixes that a connection has registered. None begins with another: the server refuses that.
+#[derive(Default)]
+struct Prefixes(Vec<String>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Added {
+    Nothing,
+    These(Vec<String>),
+    /// A new prefix is the beginning of one that is registered. A namespace may be called `tag`.
+    Overlap,
+}
+
+impl Prefixes {
+    fn add(&mut self, wanted: impl IntoIterator<Item = String>) -> Added {
+        let mut wanted: Vec<String> = wanted.into_iter().collect();
+        // A prefix stands before those that begin with it.
+        wanted.sort_unstable();
+        let mut new: Vec<String> = Vec::new();
+        for prefix in wanted {
+            if self.0.iter().chain(&new).any(|covers| prefix.starts_with(covers)) {
+                continue;
+            }
+            if self.0.iter().any(|registered| registered.starts_with(&prefix)) {
+                return Added::Overlap;
+            }
+            new.push(prefix);
+        }
+        if new.is_empty() {
+            return Added::Nothing;
+        }
+        self.0.extend(new.iter().cloned());
+        Added::These(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn prefixes_that_others_cover_are_left_out() {
+        let mut prefixes = Prefixes::default();
+        let first = owned(&["tag:{tag}:", "tag:", "inc:{tag}"]);
+        assert_eq!(prefixes.add(first.clone()), Added::These(owned(&["inc:{tag}", "tag:"])));
+        assert_eq!(prefixes.add(first), Added::Nothing);
+        assert_eq!(prefixes.add(owned(&["tag:{shop}:", "shop:"])), Added::These(owned(&["shop:"])));
+        assert_eq!(prefixes.add(owned(&["inc:"])), Added::Overlap);
+    }
+}

@@ -1,0 +1,1 @@
+//! What the macros accept, and how they refuse: `pass/` and `fail/`, one file a rule.
