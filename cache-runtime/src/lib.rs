@@ -54,6 +54,8 @@
 //! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
 //! | `codec` | values to bytes and back |
+//! | `schema` | what a value type looks like to serde, as a fingerprint |
+//! | `registry` | the annotated functions of the program, and which of them clash |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
 //! | `stats`, `report`, `error`, `config` | figures, the log, errors, settings |
 //!
@@ -89,6 +91,21 @@
 //! without a sign is noticed within half a second by default. A value is kept near by the first
 //! read after its fill. `SWAPDB` is not told.
 //!
+//! # When a value type changes
+//!
+//! Each entry that a function fills carries a fingerprint of what its value type looks like to
+//! serde: names of fields and variants, widths of numbers, options, sequences, maps and tuples, however
+//! deep. An entry with another fingerprint is a miss, counted as `unreadable`, and the next fill
+//! replaces it. Raise `version = 2` by hand when a change shows in none of these: another unit or
+//! meaning; what stands in an untagged or internally tagged enum, a flattened struct,
+//! `serde_json::Value`, or a `Deserialize` written by hand that takes any input; in part, what
+//! stands in an adjacently tagged enum; a `default` and the like; all that is deeper than 64
+//! levels. Values that were set by hand carry no fingerprint.
+//!
+//! [`functions`] lists the annotated functions of the program. Two that share their keys and cache
+//! different types are an error in the log: when the first cache is built if what is written
+//! tells, and otherwise at the first load of the second.
+//!
 //! # What nothing protects against
 //!
 //! The death of a process whose invalidation was not acknowledged yet: others see the old value
@@ -112,7 +129,9 @@ mod key;
 mod lifetime;
 mod near;
 mod policy;
+mod registry;
 mod report;
+mod schema;
 mod scope;
 mod stats;
 pub mod store;
@@ -131,6 +150,7 @@ pub use error::{Error, Result};
 pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
+pub use registry::{FunctionInfo, Ttl, functions};
 pub use stats::{Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.

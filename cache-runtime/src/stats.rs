@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -52,6 +52,8 @@ struct Stripe(AtomicU64);
 #[derive(Default)]
 struct Row {
     function: OnceLock<&'static Function>,
+    /// Whether the function has asked for a value that this process did not have.
+    has_missed: AtomicBool,
     hits: [Stripe; STRIPES],
     others: [AtomicU64; COUNTS],
 }
@@ -86,6 +88,12 @@ impl Counters {
             let _ = row.function.set(function);
         }
         row
+    }
+
+    /// Whether this is the first time that a function asks for more than this process holds.
+    pub(crate) fn is_first_miss(&self, function: &'static Function) -> bool {
+        let has_missed = &self.row(Some(function)).has_missed;
+        !has_missed.load(Ordering::Relaxed) && !has_missed.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn of(&self, function: &'static Function) -> Figures {

@@ -13,6 +13,8 @@ mod freshness;
 mod invalidation;
 mod keys;
 mod logs;
+mod registry;
+mod schema;
 mod statistics;
 mod tracking;
 mod waiters;

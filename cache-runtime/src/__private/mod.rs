@@ -7,6 +7,7 @@ mod own;
 mod place;
 mod shape;
 mod target;
+mod whole;
 
 pub use std::{any::type_name, boxed::Box, string::String, time::Duration, vec::Vec};
 
@@ -22,6 +23,8 @@ pub use function::{Function, Plan, REGISTRY};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
 pub use place::{Optional, instance, optional, parent, path_within};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};
+pub(crate) use whole::{Whole, whole_outcome};
+
 pub use target::{Caches, Kept, KeptNear, RefreshingWriter, Target, kept, refresh, target};
 
 pub use crate::{

@@ -17,6 +17,7 @@ use crate::{
     flight::Flights,
     near::Near,
     policy::IntoTtl,
+    registry,
     report::Report,
     stats::Counters,
     store::{Store, local::LocalStore, redis::RedisStore},
@@ -264,6 +265,7 @@ impl Builder {
             pending,
             claims: Arc::default(),
             counters: Counters::new(),
+            values: registry::Values::default(),
             clock,
             settings,
             report: Report::default(),
@@ -281,6 +283,7 @@ impl Builder {
             });
         }
         super::maintain::start(&inner);
+        registry::check();
         Cache { inner, space }
     }
 }

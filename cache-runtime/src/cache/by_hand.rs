@@ -19,6 +19,7 @@ use crate::{
     key::{KeyWriter, escape_literal},
     lifetime::Lifetime,
     policy::IntoTtl,
+    schema::UNKNOWN,
     stats::Count,
     store::{Increment, Incremented, Payload},
 };
@@ -140,7 +141,8 @@ impl Cache {
     pub async fn increment(&self, key: impl AsRef<str> + Send, by: i64) -> Result<i64> {
         let key = escape_literal(key.as_ref());
         let payload = Payload::new(by.to_string().into_bytes());
-        let draft = Draft { payload, lifetime: Lifetime::of(self.inner.settings.ttl), tags: Vec::new(), shape: 0 };
+        let draft =
+            Draft { payload, lifetime: Lifetime::of(self.inner.settings.ttl), tags: Vec::new(), shape: UNKNOWN };
         let increment = Increment { key: &key, by, fresh: draft.value(self) };
         let sum = self.inner.store.increment(&self.space.namespace, increment).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
@@ -234,7 +236,7 @@ impl<'a> Write<'a> {
     fn draft(&self) -> Result<Option<Draft>> {
         let lifetime = Lifetime::of(self.ttl.unwrap_or(self.cache.inner.settings.ttl));
         let payload = self.payload.clone()?;
-        Ok((!lifetime.is_over()).then(|| Draft { payload, lifetime, tags: self.tags.clone(), shape: 0 }))
+        Ok((!lifetime.is_over()).then(|| Draft { payload, lifetime, tags: self.tags.clone(), shape: UNKNOWN }))
     }
 
     async fn put(self) -> Result<()> {

@@ -8,7 +8,7 @@ use super::{
     look_up::{Fence, NearValue, Origin},
 };
 use crate::{
-    __private::Shape,
+    __private::{Shape, Whole, whole_outcome},
     cache::Cache,
     codec::Packed,
     epoch::Epochs,
@@ -43,6 +43,7 @@ struct Parcel {
     format: Format,
     lifetime: Lifetime,
     tags: Vec<Box<str>>,
+    shape: u64,
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -81,6 +82,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             format: Format::Absent,
             lifetime: Lifetime::under(self.policy(), ttl),
             tags: self.tags.clone(),
+            shape: crate::schema::UNKNOWN,
         };
         self.keep(parcel, &view, leased, how, None).await
     }
@@ -119,6 +121,12 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
     fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+        if let Some(outcome) = whole_outcome::<S>(value) {
+            if outcome == Whole::Err {
+                self.count(Count::LoadError);
+            }
+            return None;
+        }
         let by_value = &self.by_value;
         if by_value.unless.as_ref().is_some_and(|unless| unless(value)) {
             return None;
@@ -150,7 +158,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         tags.extend(by_value.tags.as_ref().map(|tags| tags(value)).into_iter().flatten());
         tags.sort_unstable();
         tags.dedup();
-        Some(Parcel { payload, format: Format::Json, lifetime, tags })
+        Some(Parcel { payload, format: Format::Json, lifetime, tags, shape: self.codec.shape() })
     }
 
     /// Returns whether it is proven that nothing was invalidated since `view`.
@@ -167,7 +175,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             life,
             keep,
             tags: parcel.tags.clone(),
-            shape: 0,
+            shape: parcel.shape,
             format: parcel.format,
             payload: parcel.payload.clone(),
         };

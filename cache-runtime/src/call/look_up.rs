@@ -146,6 +146,9 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
     }
     let value = match head.format {
         Format::Absent => None,
+        Format::Json if codec.is_foreign(head.shape) => {
+            return Looked::Unreadable("it was written as another shape of this type".to_owned());
+        }
         Format::Json => match codec.decode(&entry.payload) {
             Ok(value) => Some(value),
             Err(message) => return Looked::Unreadable(message),
