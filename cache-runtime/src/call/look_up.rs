@@ -73,7 +73,8 @@ pub(crate) fn look_near<T>(cache: &Cache, key: &str, codec: &Codec<T>) -> Option
         return None;
     }
     let (full_key, now) = (space.full_key(key), inner.clock.now());
-    let entry = inner.near.as_ref()?.get(&full_key, &space.slots(&full_key), &inner.epochs, inner.coherence.as_deref(), now)?;
+    let entry =
+        inner.near.as_ref()?.get(&full_key, &space.slots(&full_key), &inner.epochs, inner.coherence.as_deref(), now)?;
     if now >= entry.life.fresh_until {
         return None;
     }
