@@ -205,7 +205,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
             near.insert(&self.cache, &self.full_key, fence, origin);
         }
-        current.then(|| Proof { fence, tags: parcel.tags })
+        current.then_some(Proof { fence, tags: parcel.tags })
     }
 
     /// Whether what was proven is so still.
