@@ -24,8 +24,15 @@ use crate::{
 pub(super) struct Kept {
     /// For the waiters.
     pub(super) packed: Option<Packed>,
-    /// Whether it is proven that nothing was invalidated while it was loaded.
-    pub(super) shared: bool,
+    /// That nothing was invalidated while it was loaded.
+    pub(super) proof: Option<Proof>,
+}
+
+/// Nothing that a value depends on was invalidated since its load began; as long as this process's
+/// own counters say so, which they can be asked again.
+pub(super) struct Proof {
+    fence: Fence,
+    tags: Vec<Box<str>>,
 }
 
 /// Whether a value fills a gap or replaces what may be there.
@@ -57,25 +64,25 @@ impl<S: Shape + 'static> Call<'_, S> {
         waited_for: bool,
     ) -> Kept {
         let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
-        let Some(view) = view else { return Kept { packed: packed(waited_for), shared: false } };
+        let Some(view) = view else { return Kept { packed: packed(waited_for), proof: None } };
         let Some(parcel) = self.parcel(value) else {
             self.drop_replaced(&view, leased).await;
-            return Kept { packed: packed(waited_for), shared: false };
+            return Kept { packed: packed(waited_for), proof: None };
         };
         let packed_for_near = self.fills_near();
         let packed = packed(waited_for || packed_for_near);
-        let shared = self.keep(parcel, &view, leased, how, packed.clone()).await;
-        Kept { packed, shared }
+        let proof = self.keep(parcel, &view, leased, how, packed.clone()).await;
+        Kept { packed, proof }
     }
 
-    /// Stores that there is nothing, if the function caches that. Returns whether it is proven
-    /// that nothing was invalidated meanwhile.
-    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> bool {
-        let Some(view) = view else { return false };
+    /// Stores that there is nothing, if the function caches that. Returns the proof that nothing
+    /// was invalidated meanwhile, if there is one.
+    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> Option<Proof> {
+        let view = view?;
         let Some(ttl) = self.policy().negative_ttl else {
-            let shared = self.is_proven_current(Some(&view));
+            let proven = self.is_proven_current(Some(&view));
             self.drop_replaced(&view, leased).await;
-            return shared;
+            return proven.then(|| Proof { fence: view.fence, tags: self.tags.clone() });
         };
         let parcel = Parcel {
             payload: Payload::new(*b"null"),
@@ -161,7 +168,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         Some(Parcel { payload, format: Format::Json, lifetime, tags, shape: self.codec.shape() })
     }
 
-    /// Returns whether it is proven that nothing was invalidated since `view`.
+    /// Returns the proof that nothing was invalidated since `view`, if there is one.
     async fn keep(
         &self,
         parcel: Parcel,
@@ -169,7 +176,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         leased: Option<Leased>,
         how: Keep,
         packed: Option<Packed>,
-    ) -> bool {
+    ) -> Option<Proof> {
         let (life, keep) = parcel.lifetime.from(self.cache.inner.clock.now());
         let value = Value {
             life,
@@ -181,7 +188,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         };
         #[cfg(feature = "test-kit")]
         if self.cache.inner.settings.unfenced {
-            return self.keep_unfenced(parcel).await;
+            let fence = view.fence;
+            return self.keep_unfenced(parcel).await.then(|| Proof { fence, tags: Vec::new() });
         }
         let current = match leased {
             Some(leased) => self.fill(leased, view, value).await,
@@ -205,7 +213,12 @@ impl<S: Shape + 'static> Call<'_, S> {
             let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
             near.insert(&self.cache, &self.full_key, fence, origin);
         }
-        current
+        current.then_some(Proof { fence, tags: parcel.tags })
+    }
+
+    /// Whether what was proven is so still.
+    pub(super) fn still_holds(&self, proof: Option<Proof>) -> bool {
+        proof.is_some_and(|Proof { fence, tags }| fence.holds(&self.cache, &self.full_key, &tags))
     }
 
     /// What a cache without fences does: the value is stored as of now, whenever it was loaded.

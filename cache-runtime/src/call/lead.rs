@@ -82,7 +82,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// have its answer too.
     pub(super) fn answer_all(&self, lead: Lead, cached: Cached<S>) -> S::Return {
         let outcome = lead.is_waited_for().then(|| cached.outcome(&self.codec));
-        lead.end(outcome, false);
+        lead.end(outcome, || false);
         cached.into_return()
     }
 
@@ -97,13 +97,13 @@ impl<S: Shape + 'static> Call<'_, S> {
             Split::Value(value) => {
                 self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
-                lead.end(kept.packed.map(Outcome::Value), kept.shared);
+                lead.end(kept.packed.map(Outcome::Value), || self.still_holds(kept.proof));
                 S::value(value)
             }
             Split::None(absent) => {
                 self.close(&lead);
-                let shared = self.keep_none(view, leased, Keep::Missing).await;
-                lead.end(Some(Outcome::None), shared);
+                let proof = self.keep_none(view, leased, Keep::Missing).await;
+                lead.end(Some(Outcome::None), || self.still_holds(proof));
                 S::absent(absent)
             }
             Split::Err(error) => {
@@ -119,7 +119,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                     lead.end_with_earlier(outcome, read_in);
                     return stale.into_return();
                 }
-                lead.end(outcome, self.is_proven_current(view.as_ref()));
+                lead.end(outcome, || self.is_proven_current(view.as_ref()));
                 S::error(error)
             }
         }
