@@ -2,6 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
 use super::{
     Call,
     ask::View,
@@ -15,7 +17,7 @@ use crate::{
     error::Error,
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Payload, Token, Value},
+    store::{Fill, Filled, Format, Life, Payload, Token, Value},
     task,
 };
 
@@ -37,11 +39,20 @@ pub(super) enum Keep {
 }
 
 /// An encoded value with everything that decides about its life.
-struct Parcel {
+pub(super) struct Parcel {
     payload: Payload,
     format: Format,
     lifetime: Lifetime,
     tags: Vec<Box<str>>,
+}
+
+impl Parcel {
+    /// What the store is given; the life begins now.
+    pub(super) fn seal(&self, cache: &Cache) -> Value {
+        let (life, keep) = self.lifetime.from(cache.inner.clock.now());
+        let (tags, payload) = (self.tags.clone(), self.payload.clone());
+        Value { life, keep, tags, shape: 0, format: self.format, payload }
+    }
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -58,8 +69,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         let (Some(view), Some(parcel)) = (view, self.parcel(value)) else {
             return Kept { packed: packed(waited_for), shared: false };
         };
-        let keep_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
-        let packed = packed(waited_for || keep_near);
+        let packed = packed(waited_for || self.is_kept_near());
         let shared = self.keep(parcel, &view, leased, how, packed.clone()).await;
         Kept { packed, shared }
     }
@@ -68,20 +78,25 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// that nothing was invalidated meanwhile.
     pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> bool {
         let Some(view) = view else { return false };
-        let Some(ttl) = self.policy().negative_ttl else {
+        let Some(parcel) = self.parcel_of_none() else {
             return self.is_proven_current(Some(&view));
-        };
-        let parcel = Parcel {
-            payload: Payload::new(*b"null"),
-            format: Format::Absent,
-            lifetime: Lifetime::under(self.policy(), ttl),
-            tags: self.tags.clone(),
         };
         self.keep(parcel, &view, leased, how, None).await
     }
 
+    /// Whether this process keeps decoded values of this function.
+    pub(super) fn is_kept_near(&self) -> bool {
+        !self.codec.is_stored() || self.cache.inner.near_before_store
+    }
+
+    /// The stored form of a `None`, if the function caches that.
+    pub(super) fn parcel_of_none(&self) -> Option<Parcel> {
+        let lifetime = Lifetime::under(self.policy(), self.policy().negative_ttl?);
+        Some(Parcel { payload: Payload::new(*b"null"), format: Format::Absent, lifetime, tags: self.tags.clone() })
+    }
+
     /// The value in the form in which it is stored; `None` when it is not to be stored.
-    fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+    pub(super) fn parcel(&self, value: &S::Value) -> Option<Parcel> {
         let by_value = &self.by_value;
         if by_value.unless.as_ref().is_some_and(|unless| unless(value)) {
             return None;
@@ -125,20 +140,27 @@ impl<S: Shape + 'static> Call<'_, S> {
         how: Keep,
         packed: Option<Packed>,
     ) -> bool {
-        let (life, keep) = parcel.lifetime.from(self.cache.inner.clock.now());
-        let value = Value {
-            life,
-            keep,
-            tags: parcel.tags.clone(),
-            shape: 0,
-            format: parcel.format,
-            payload: parcel.payload.clone(),
-        };
+        let value = parcel.seal(&self.cache);
+        let life = value.life;
         let current = match leased {
             Some(leased) => self.fill(leased, view, value).await,
             // Only values without a stored form come this far without a lease and may be kept.
             None => !self.codec.is_stored(),
         };
+        self.settle(parcel, life, view, current, how, packed)
+    }
+
+    /// Keeps a value near once the store has answered that its fill is `current`. Returns
+    /// whether it is proven that nothing was invalidated since `view`.
+    pub(super) fn settle(
+        &self,
+        parcel: Parcel,
+        life: Life,
+        view: &View,
+        current: bool,
+        how: Keep,
+        packed: Option<Packed>,
+    ) -> bool {
         // The store's answer covers what other processes did; the fence what this one did, and
         // what was done between the store's answer and now.
         let current = current && view.fence.holds(&self.cache, &self.full_key, &parcel.tags);
@@ -146,8 +168,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             Keep::Missing => view.fence,
             Keep::Replacing => self.outdate_readers(view.fence),
         };
-        let is_near = !self.codec.is_stored() || self.cache.inner.near_before_store;
-        if current && is_near && (packed.is_some() || parcel.format == Format::Absent) {
+        if current && self.is_kept_near() && (packed.is_some() || parcel.format == Format::Absent) {
             let near = NearValue {
                 packed,
                 life,
@@ -203,13 +224,32 @@ pub(super) struct Leased {
     held: bool,
 }
 
+/// Runs a load, and lengthens its leases for as long as it takes.
+pub(super) async fn renewing_all<F: Future>(leases: &[&Leased], load: F) -> F::Output {
+    let renewals = leases.iter().filter(|leased| leased.cache.inner.store.is_shared());
+    let mut renewals: FuturesUnordered<_> = renewals.map(|leased| leased.keep_renewing()).collect();
+    if renewals.is_empty() {
+        return load.await;
+    }
+    tokio::select! {
+        biased;
+        loaded = load => loaded,
+        // None of them ends, so there is one to wait for at any time.
+        Some(never) = renewals.next() => match never {},
+    }
+}
+
 impl Leased {
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
     pub(super) fn new(cache: &Cache, key: &str, token: Token) -> Self {
         Self { cache: cache.clone(), key: key.into(), token, held: true }
     }
 
     /// The store has taken the lease back by itself.
-    fn settle(mut self) {
+    pub(super) fn settle(mut self) {
         self.held = false;
     }
 

@@ -129,7 +129,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
     }
 
-    async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
+    pub(super) async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
         let inner = &self.cache.inner;
         let ttl = inner.settings.lease;
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
@@ -180,7 +180,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 }
 
 /// How long a leader waits for another process.
-struct Patience {
+pub(super) struct Patience {
     next: Duration,
     left: Duration,
     looks: u32,
@@ -194,7 +194,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Waits a little, then a little longer; `false` when patience is at its end.
-    async fn wait(&mut self) -> bool {
+    pub(super) async fn wait(&mut self) -> bool {
         let Some(left) = self.left.checked_sub(self.next) else { return false };
         self.left = left;
         tokio::time::sleep(self.next).await;
@@ -203,7 +203,7 @@ impl Patience {
     }
 
     /// Whether to look again at once because the entry changed in between.
-    fn again(&mut self) -> bool {
+    pub(super) fn again(&mut self) -> bool {
         self.looks += 1;
         self.looks < MOST_LOOKS
     }
