@@ -15,7 +15,7 @@ use crate::{
     codec::Packed,
     flight::{Group, Lead, Outcome},
     stats::Count,
-    store::{Fill, Filled, Life},
+    store::{Fill, Filled, Value},
 };
 
 /// The ids that one run loads.
@@ -44,7 +44,7 @@ struct Loaded<V> {
     /// `None` for an id that is not in the result.
     value: Option<V>,
     /// What is to be stored of it.
-    parcel: Option<(Parcel, Life)>,
+    parcel: Option<(Parcel, Value)>,
     packed: Option<Packed>,
     /// Whether it was stored, and nothing that it depends on was invalidated as far as the store knows.
     current: bool,
@@ -167,8 +167,10 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let waited_for = job.lead.as_ref().is_some_and(Lead::is_waited_for);
         let is_wanted = waited_for || (parcel.is_some() && call.is_kept_near());
         let packed = value.as_ref().filter(|_| is_wanted).map(|value| call.codec.pack(value));
-        // The life begins when it is sent.
-        let parcel = parcel.map(|parcel| (parcel, Life { since: 0, fresh_until: 0, dead_at: 0 }));
+        let parcel = parcel.map(|parcel| {
+            let sealed = parcel.seal(&self.cache);
+            (parcel, sealed)
+        });
         let current = !call.codec.is_stored();
         Loaded { job, value, parcel, packed, current }
     }
@@ -179,7 +181,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         for Loaded { job, value, parcel, packed, current } in loaded {
             let slot = &mut self.slots[job.index];
             let shared = match (&job.view, parcel) {
-                (Some(view), Some((parcel, life))) => {
+                (Some(view), Some((parcel, Value { life, .. }))) => {
                     slot.call.settle(parcel, life, view, current, how, packed.clone())
                 }
                 (view, None) if value.is_none() => slot.call.is_proven_current(view.as_ref()),
@@ -196,13 +198,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     /// Fills all leased keys in one trip. Where there is nothing to store, the lease goes back.
     async fn fill(&mut self, loaded: &mut [Loaded<V>]) {
         let mut fills = Vec::new();
-        for loaded in &mut *loaded {
+        for loaded in &*loaded {
             let (Some(leased), Some(view)) = (&loaded.job.leased, &loaded.job.view) else { continue };
-            let value = loaded.parcel.as_mut().map(|(parcel, life)| {
-                let value = parcel.seal(&self.cache);
-                *life = value.life;
-                value
-            });
+            let value = loaded.parcel.as_ref().map(|(_, sealed)| sealed.clone());
             let key = self.slots[loaded.job.index].call.key();
             fills.push(Fill { key, token: leased.token(), stamp: view.stamp, value });
         }
