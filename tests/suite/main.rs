@@ -5,6 +5,7 @@
 
 mod annotated;
 mod backends;
+mod batch;
 mod by_hand;
 mod configuration;
 mod faults;

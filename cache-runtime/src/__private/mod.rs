@@ -14,7 +14,7 @@ pub use std::{any::type_name, boxed::Box, string::String, time::Duration, vec::V
 pub use linkme;
 pub use serde::Serialize;
 
-pub use batch::{Batch, Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
+pub use batch::{Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
 pub use entry::{
     global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
     peek, refreshing, stored, write,
@@ -29,7 +29,7 @@ pub use target::{Caches, Kept, KeptNear, RefreshingWriter, Target, kept, refresh
 
 pub use crate::{
     cache::Cache,
-    call::{Background, Call, Enter, Refresh, enter, skip},
+    call::{Background, Batch, Call, Enter, Refresh, enter, skip},
     codec::{Codec, Shared, Stored},
     invalidate::Invalidation,
     key::KeyWriter,

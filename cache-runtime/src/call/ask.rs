@@ -62,7 +62,7 @@ impl<S: Shape> Asked<S> {
         self
     }
 
-    fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
+    pub(super) fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
         match looked {
             Looked::Found(value, life) => Self::of(Cached::new(value), life, view, now),
             Looked::Missing | Looked::Unreadable(_) => Self::Nothing(view),
@@ -97,7 +97,7 @@ impl<S: Shape> Call<'_, S> {
         }
     }
 
-    fn ask_near(&self) -> Asked<S> {
+    pub(super) fn ask_near(&self) -> Asked<S> {
         let fence = Fence::note(&self.cache, &self.full_key);
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;

@@ -2,6 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
 use super::{
     Call,
     ask::View,
@@ -16,7 +18,7 @@ use crate::{
     invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Payload, Token, Value},
+    store::{Fill, Filled, Format, Life, Payload, Token, Value},
     task,
 };
 
@@ -45,12 +47,21 @@ pub(super) enum Keep {
 }
 
 /// An encoded value with everything that decides about its life.
-struct Parcel {
+pub(super) struct Parcel {
     payload: Payload,
     format: Format,
     lifetime: Lifetime,
     tags: Vec<Box<str>>,
     shape: u64,
+}
+
+impl Parcel {
+    /// What the store is given; the life begins now.
+    pub(super) fn seal(&self, cache: &Cache) -> Value {
+        let (life, keep) = self.lifetime.from(cache.inner.clock.now());
+        let (tags, payload) = (self.tags.clone(), self.payload.clone());
+        Value { life, keep, tags, shape: self.shape, format: self.format, payload }
+    }
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -69,8 +80,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             self.drop_replaced(&view, leased).await;
             return Kept { packed: packed(waited_for), proof: None };
         };
-        let packed_for_near = self.fills_near();
-        let packed = packed(waited_for || packed_for_near);
+        let packed = packed(waited_for || self.fills_near());
         let proof = self.keep(parcel, &view, leased, how, packed.clone()).await;
         Kept { packed, proof }
     }
@@ -79,19 +89,23 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// was invalidated meanwhile, if there is one.
     pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> Option<Proof> {
         let view = view?;
-        let Some(ttl) = self.policy().negative_ttl else {
+        let Some(parcel) = self.parcel_of_none() else {
             let proven = self.is_proven_current(Some(&view));
             self.drop_replaced(&view, leased).await;
             return proven.then(|| Proof { fence: view.fence, tags: self.tags.clone() });
         };
-        let parcel = Parcel {
+        self.keep(parcel, &view, leased, how, None).await
+    }
+
+    /// The stored form of a `None`, if the function caches that.
+    pub(super) fn parcel_of_none(&self) -> Option<Parcel> {
+        Some(Parcel {
             payload: Payload::new(*b"null"),
             format: Format::Absent,
-            lifetime: Lifetime::under(self.policy(), ttl),
+            lifetime: Lifetime::under(self.policy(), self.policy().negative_ttl?),
             tags: self.tags.clone(),
             shape: crate::schema::UNKNOWN,
-        };
-        self.keep(parcel, &view, leased, how, None).await
+        })
     }
 
     /// Drops what is stored when a load has come to something that is not: else a refresh that finds
@@ -112,6 +126,11 @@ impl<S: Shape + 'static> Call<'_, S> {
         } else if self.codec.is_stored() || !self.has_near() {
             return;
         }
+        self.drop_stored().await;
+    }
+
+    /// Drops what is stored under the key.
+    pub(super) async fn drop_stored(&self) {
         let target = Target::Keys(vec![self.key().into()]);
         if let Err(error) = invalidate::apply(self.cache.clone(), target).await {
             self.failed("dropping a value that is gone", &error);
@@ -127,7 +146,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
-    fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+    pub(super) fn parcel(&self, value: &S::Value) -> Option<Parcel> {
         if let Some(outcome) = whole_outcome::<S>(value) {
             if outcome == Whole::Err {
                 self.count(Count::LoadError);
@@ -177,15 +196,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         how: Keep,
         packed: Option<Packed>,
     ) -> Option<Proof> {
-        let (life, keep) = parcel.lifetime.from(self.cache.inner.clock.now());
-        let value = Value {
-            life,
-            keep,
-            tags: parcel.tags.clone(),
-            shape: parcel.shape,
-            format: parcel.format,
-            payload: parcel.payload.clone(),
-        };
+        let value = parcel.seal(&self.cache);
+        let life = value.life;
         #[cfg(feature = "test-kit")]
         if self.cache.inner.settings.unfenced {
             let fence = view.fence;
@@ -196,6 +208,20 @@ impl<S: Shape + 'static> Call<'_, S> {
             // Only values without a stored form come this far without a lease and may be kept.
             None => !self.codec.is_stored(),
         };
+        self.settle(parcel, life, view, current, how, packed)
+    }
+
+    /// Keeps a value near once the store has answered that its fill is `current`. Returns the
+    /// proof that nothing was invalidated since `view`, if there is one.
+    pub(super) fn settle(
+        &self,
+        parcel: Parcel,
+        life: Life,
+        view: &View,
+        current: bool,
+        how: Keep,
+        packed: Option<Packed>,
+    ) -> Option<Proof> {
         // The store's answer covers what other processes did; the fence what this one did, and
         // what was done between the store's answer and now.
         let current = current && view.fence.holds(&self.cache, &self.full_key, &parcel.tags);
@@ -232,7 +258,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// Whether a value is kept near as it is stored. Where others' changes are heard, one's own
     /// are too, and may be heard before or after the store's answer: the entry would be out of
     /// date at once. There the next read keeps the value near.
-    fn fills_near(&self) -> bool {
+    pub(super) fn fills_near(&self) -> bool {
         let inner = &self.cache.inner;
         !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none())
     }
@@ -281,13 +307,32 @@ pub(super) struct Leased {
     held: bool,
 }
 
+/// Runs a load, and lengthens its leases for as long as it takes.
+pub(super) async fn renewing_all<F: Future>(leases: &[&Leased], load: F) -> F::Output {
+    let renewals = leases.iter().filter(|leased| leased.cache.inner.store.is_shared());
+    let mut renewals: FuturesUnordered<_> = renewals.map(|leased| leased.keep_renewing()).collect();
+    if renewals.is_empty() {
+        return load.await;
+    }
+    tokio::select! {
+        biased;
+        loaded = load => loaded,
+        // None of them ends, so there is one to wait for at any time.
+        Some(never) = renewals.next() => match never {},
+    }
+}
+
 impl Leased {
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
     pub(super) fn new(cache: &Cache, key: &str, token: Token) -> Self {
         Self { cache: cache.clone(), key: key.into(), token, held: true }
     }
 
     /// The store has taken the lease back by itself.
-    fn settle(mut self) {
+    pub(super) fn settle(mut self) {
         self.held = false;
     }
 

@@ -127,7 +127,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// Closes the flight before its outcome is sent to a store that others change too. Where
     /// nobody else does, this process's epochs tell late callers apart.
-    fn close(&self, lead: &Lead) {
+    pub(super) fn close(&self, lead: &Lead) {
         if self.codec.is_stored() && self.cache.inner.store.is_shared() {
             lead.close();
         }
@@ -150,7 +150,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
     }
 
-    async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
+    pub(super) async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
         let inner = &self.cache.inner;
         let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
@@ -205,7 +205,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 }
 
 /// How long a leader waits for another process.
-struct Patience {
+pub(super) struct Patience {
     until: Instant,
     next: Duration,
     watched: Option<Released>,
@@ -225,7 +225,7 @@ impl Patience {
     ///
     /// The first time, if its end can be told, it only begins to watch: 1. the lease is found
     /// held; 2. it ends; 3. the watch begins, too late. So look again in between.
-    async fn wait(&mut self, cache: &Cache, key: &str) -> bool {
+    pub(super) async fn wait(&mut self, cache: &Cache, key: &str) -> bool {
         if Instant::now() >= self.until {
             return false;
         }
@@ -245,7 +245,7 @@ impl Patience {
     }
 
     /// Whether to look again at once because the entry changed in between.
-    fn again(&mut self) -> bool {
+    pub(super) fn again(&mut self) -> bool {
         self.looks += 1;
         self.looks < MOST_LOOKS
     }

@@ -135,7 +135,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     pub(super) fn seat(&self) -> Seat {
-        self.cache.inner.flights.join(&self.full_key, TypeId::of::<S>(), self.epoch())
+        self.cache.inner.flights.join(&self.full_key, TypeId::of::<S::Value>(), self.epoch())
     }
 
     pub(super) fn epoch(&self) -> Epoch {

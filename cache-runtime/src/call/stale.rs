@@ -125,7 +125,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         drop(claim);
     }
 
-    fn answer_stale(&self, cached: Cached<S>) -> S::Return {
+    pub(super) fn answer_stale(&self, cached: Cached<S>) -> S::Return {
         self.count(Count::Hit);
         self.count(Count::Stale);
         cached.into_return()

@@ -2,25 +2,33 @@
 
 use std::{future::Future, sync::Arc};
 
-use super::{Edge, End, Flight, Flights, Outcome, cycle};
+use super::{Edge, End, Flight, Flights, Group, Outcome, cycle};
 
 /// The leader's seat. Dropping it before [`Lead::end`] hands it to a waiter.
 pub(crate) struct Lead {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
     ended: bool,
-    /// The wait of the load that this call is part of, if it is part of one.
-    _edge: Option<Edge>,
+    /// The wait of the load that this call is part of, if it is part of one; or the wait for the
+    /// group whose work ends this flight.
+    edge: Option<Edge>,
 }
 
 impl Lead {
     pub(super) fn new(flights: &Arc<Flights>, flight: Arc<Flight>, edge: Option<Edge>) -> Self {
-        Self { flights: Arc::clone(flights), flight, ended: false, _edge: edge }
+        Self { flights: Arc::clone(flights), flight, ended: false, edge }
     }
 
     /// Runs the flight's load: calls within it that would wait for it are told apart.
     pub(crate) fn loading<F: Future>(&self, load: F) -> impl Future<Output = F::Output> + use<F> {
         cycle::loading(self.flight.id, load)
+    }
+
+    /// The group's work ends this flight.
+    pub(crate) fn belong_to(&mut self, group: &Group) {
+        // First of all: the group no longer waits for a flight that waits for the group.
+        self.edge = None;
+        self.edge = group.ends(self.flight.id);
     }
 
     /// A load or a read begins: whoever joins from here on may have called after an invalidation
