@@ -81,6 +81,16 @@
 //! 6. The flight ends: whoever waited gets the outcome, unless it called after an invalidation that
 //!    the load may not have seen; those load again, together.
 //!
+//! # `tiered`
+//!
+//! `tiered` keeps decoded values in front of Redis. The server tells this process of every change
+//! (RESP3 client tracking), whoever makes it: another process, `redis-cli DEL`, expiry, `FLUSHDB`.
+//! On one machine that takes about a millisecond. What this process invalidates is gone here at
+//! once, for all its handles on that database; other processes follow when the message reaches
+//! them. While nothing is heard, nothing near is served and reads go to Redis; a link that dies
+//! without a sign is noticed within half a second by default. A value is kept near by the first
+//! read after its fill. `SWAPDB` is not told.
+//!
 //! # When a value type changes
 //!
 //! Each entry that a function fills carries a fingerprint of what its value type looks like to

@@ -35,8 +35,11 @@ impl Service {
     /// Begins a load and waits for the test.
     async fn run(&self) -> u32 {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        // Waits before it says that it has begun: waking all who wait wakes nobody who comes later.
+        let mut go_on = std::pin::pin!(self.go_on.notified());
+        go_on.as_mut().enable();
         self.begun.notify_one();
-        self.go_on.notified().await;
+        go_on.await;
         run
     }
 

@@ -335,6 +335,11 @@ mod tests {
     }
 
     #[test]
+    fn a_port_may_be_the_address_that_kubernetes_gives() {
+        assert_eq!(from(&[("REDIS_PORT", "tcp://10.0.0.1:7000")]).unwrap().redis.port, 7000);
+    }
+
+    #[test]
     fn what_the_url_leaves_open_the_variables_fill() {
         let builder =
             from(&[("REDIS_URL", "redis://db:7000"), ("REDIS_PASSWORD", "secret-word"), ("REDIS_HOST", "other")])

@@ -15,8 +15,9 @@ use crate::{config::RedisConfig, epoch::Epochs, invalidate::Pending};
 pub(super) type Common = (Arc<Epochs>, Arc<Pending>);
 
 type Address = (Box<str>, u16, u32);
+type Servers = HashMap<Address, (Weak<Epochs>, Weak<Pending>)>;
 
-static SERVERS: Mutex<Option<HashMap<Address, (Weak<Epochs>, Weak<Pending>)>>> = Mutex::new(None);
+static SERVERS: Mutex<Option<Servers>> = Mutex::new(None);
 
 /// For a cache that shares with nobody.
 pub(super) fn alone() -> Common {

@@ -130,6 +130,10 @@ impl Inner {
         if let Some(space) = spaces.get(name) {
             return Arc::clone(space);
         }
+        // Before the map grows, names that no handle has any more go: programs make them for tenants.
+        if spaces.len() == spaces.capacity() {
+            spaces.retain(|_, space| Arc::strong_count(space) > 1);
+        }
         let space = Arc::new(Space::new(name, self.coherence.as_deref()));
         spaces.insert(name.to_owned(), Arc::clone(&space));
         space
@@ -225,5 +229,21 @@ impl fmt::Debug for Cache {
             .field("backend", &self.inner.settings.backend.name())
             .field("namespace", &self.space.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn namespaces_that_nobody_holds_are_forgotten() {
+        let cache = Cache::builder().build().await.unwrap();
+        let held = cache.namespace("held");
+        for tenant in 0..10_000 {
+            let _ = cache.namespace(&tenant.to_string());
+        }
+        assert!(cache.inner.spaces.lock().unwrap().len() < 100);
+        assert!(Arc::ptr_eq(&held.space, &cache.namespace("held").space));
     }
 }

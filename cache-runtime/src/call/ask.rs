@@ -47,6 +47,13 @@ impl<S: Shape> Asked<S> {
         }
     }
 
+    pub(super) fn into_stale(self) -> Option<Kept<S>> {
+        match self {
+            Self::Stale(kept, _) => Some(kept),
+            Self::Fresh(..) | Self::Nothing(_) | Self::Unusable => None,
+        }
+    }
+
     /// The same, read in this attempt of a flight.
     pub(super) fn read_in(mut self, attempt: u64) -> Self {
         if let Self::Fresh(kept, _) | Self::Stale(kept, _) = &mut self {
@@ -108,7 +115,10 @@ impl<S: Shape> Call<'_, S> {
         }
         let space = &self.cache.space;
         match self.cache.inner.store.read(&space.namespace, &[self.key()], &self.tags).await {
-            Ok(reading) => Some(View { seen: None, stamp: reading.stamp, fence }),
+            Ok(reading) => {
+                let seen = reading.found.first().and_then(|found| found.seen);
+                Some(View { seen, stamp: reading.stamp, fence })
+            }
             Err(error) => {
                 self.failed("reading", &error);
                 None

@@ -13,6 +13,7 @@ use crate::{
     codec::Packed,
     epoch::Epochs,
     error::Error,
+    invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
     store::{Fill, Filled, Format, Payload, Token, Value},
@@ -23,8 +24,15 @@ use crate::{
 pub(super) struct Kept {
     /// For the waiters.
     pub(super) packed: Option<Packed>,
-    /// Whether it is proven that nothing was invalidated while it was loaded.
-    pub(super) shared: bool,
+    /// That nothing was invalidated while it was loaded.
+    pub(super) proof: Option<Proof>,
+}
+
+/// Nothing that a value depends on was invalidated since its load began; as long as this process's
+/// own counters say so, which they can be asked again.
+pub(super) struct Proof {
+    fence: Fence,
+    tags: Vec<Box<str>>,
 }
 
 /// Whether a value fills a gap or replaces what may be there.
@@ -56,21 +64,25 @@ impl<S: Shape + 'static> Call<'_, S> {
         waited_for: bool,
     ) -> Kept {
         let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
-        let (Some(view), Some(parcel)) = (view, self.parcel(value)) else {
-            return Kept { packed: packed(waited_for), shared: false };
+        let Some(view) = view else { return Kept { packed: packed(waited_for), proof: None } };
+        let Some(parcel) = self.parcel(value) else {
+            self.drop_replaced(&view, leased).await;
+            return Kept { packed: packed(waited_for), proof: None };
         };
         let packed_for_near = self.fills_near();
         let packed = packed(waited_for || packed_for_near);
-        let shared = self.keep(parcel, &view, leased, how, packed.clone()).await;
-        Kept { packed, shared }
+        let proof = self.keep(parcel, &view, leased, how, packed.clone()).await;
+        Kept { packed, proof }
     }
 
-    /// Stores that there is nothing, if the function caches that. Returns whether it is proven
-    /// that nothing was invalidated meanwhile.
-    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> bool {
-        let Some(view) = view else { return false };
+    /// Stores that there is nothing, if the function caches that. Returns the proof that nothing
+    /// was invalidated meanwhile, if there is one.
+    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> Option<Proof> {
+        let view = view?;
         let Some(ttl) = self.policy().negative_ttl else {
-            return self.is_proven_current(Some(&view));
+            let proven = self.is_proven_current(Some(&view));
+            self.drop_replaced(&view, leased).await;
+            return proven.then(|| Proof { fence: view.fence, tags: self.tags.clone() });
         };
         let parcel = Parcel {
             payload: Payload::new(*b"null"),
@@ -80,6 +92,38 @@ impl<S: Shape + 'static> Call<'_, S> {
             shape: crate::schema::UNKNOWN,
         };
         self.keep(parcel, &view, leased, how, None).await
+    }
+
+    /// Drops what is stored when a load has come to something that is not: else a refresh that finds
+    /// nothing would leave the value that is gone to be served on.
+    async fn drop_replaced(&self, view: &View, leased: Option<Leased>) {
+        let Cache { inner, space } = &self.cache;
+        if let Some(leased) = leased {
+            if view.seen.is_none() {
+                return;
+            }
+            let release = Fill { key: self.key(), token: leased.token, stamp: view.stamp, value: None };
+            match inner.store.fill(&space.namespace, release).await {
+                // Somebody came between: what is stored now is not what this load replaces.
+                Ok(Filled::Rejected) => return leased.settle(),
+                Ok(Filled::Current | Filled::Overtaken) => leased.settle(),
+                Err(error) => return self.failed("giving a lease back", &error),
+            }
+        } else if self.codec.is_stored() || !self.has_near() {
+            return;
+        }
+        let target = Target::Keys(vec![self.key().into()]);
+        if let Err(error) = invalidate::apply(self.cache.clone(), target).await {
+            self.failed("dropping a value that is gone", &error);
+        }
+    }
+
+    fn has_near(&self) -> bool {
+        let Cache { inner, space } = &self.cache;
+        let slots = space.slots(&self.full_key);
+        inner.near.as_ref().is_some_and(|near| {
+            near.get(&self.full_key, &slots, &inner.epochs, inner.coherence.as_deref(), inner.clock.now()).is_some()
+        })
     }
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
@@ -124,7 +168,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         Some(Parcel { payload, format: Format::Json, lifetime, tags, shape: self.codec.shape() })
     }
 
-    /// Returns whether it is proven that nothing was invalidated since `view`.
+    /// Returns the proof that nothing was invalidated since `view`, if there is one.
     async fn keep(
         &self,
         parcel: Parcel,
@@ -132,7 +176,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         leased: Option<Leased>,
         how: Keep,
         packed: Option<Packed>,
-    ) -> bool {
+    ) -> Option<Proof> {
         let (life, keep) = parcel.lifetime.from(self.cache.inner.clock.now());
         let value = Value {
             life,
@@ -144,7 +188,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         };
         #[cfg(feature = "test-kit")]
         if self.cache.inner.settings.unfenced {
-            return self.keep_unfenced(parcel).await;
+            let fence = view.fence;
+            return self.keep_unfenced(parcel).await.then(|| Proof { fence, tags: Vec::new() });
         }
         let current = match leased {
             Some(leased) => self.fill(leased, view, value).await,
@@ -168,7 +213,12 @@ impl<S: Shape + 'static> Call<'_, S> {
             let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
             near.insert(&self.cache, &self.full_key, fence, origin);
         }
-        current
+        current.then_some(Proof { fence, tags: parcel.tags })
+    }
+
+    /// Whether what was proven is so still.
+    pub(super) fn still_holds(&self, proof: Option<Proof>) -> bool {
+        proof.is_some_and(|Proof { fence, tags }| fence.holds(&self.cache, &self.full_key, &tags))
     }
 
     /// What a cache without fences does: the value is stored as of now, whenever it was loaded.

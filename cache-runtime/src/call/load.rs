@@ -78,14 +78,18 @@ impl<S: Shape + 'static> Call<'_, S> {
         F: Future<Output = S::Return>,
     {
         let mut asked = Some(asked);
+        let mut stale = None;
         let seat = self.seat();
-        if matches!(seat, Seat::Wait(_)) {
-            // What was read before the wait is old news after it.
-            asked = None;
+        if !matches!(seat, Seat::Lead(_)) {
+            // What was read before the wait is old news after it, and good only in place of an error.
+            stale = asked.take().and_then(Asked::into_stale);
         }
         let lead = match self.await_outcome(seat).await {
-            Place::Answered(answer) => return answer,
-            Place::Alone => return self.run(None, body).await,
+            Place::Answered(answer) => return self.or_stale(answer, stale),
+            Place::Alone => {
+                let returned = self.run(None, body).await;
+                return self.or_stale(returned, stale);
+            }
             Place::Leads(lead) => lead,
         };
         if self.loads_detached(asked.as_ref())

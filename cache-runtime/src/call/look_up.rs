@@ -66,6 +66,24 @@ impl Fence {
     }
 }
 
+/// The fresh value, or cached `None`, of a key whose values are only here.
+pub(crate) fn look_near<T>(cache: &Cache, key: &str, codec: &Codec<T>) -> Option<Option<T>> {
+    let Cache { inner, space } = cache;
+    if inner.pending.blocks(space, key, &[]) {
+        return None;
+    }
+    let (full_key, now) = (space.full_key(key), inner.clock.now());
+    let entry =
+        inner.near.as_ref()?.get(&full_key, &space.slots(&full_key), &inner.epochs, inner.coherence.as_deref(), now)?;
+    if now >= entry.life.fresh_until {
+        return None;
+    }
+    match &entry.value {
+        Some(packed) => codec.unpack(packed).map(Some),
+        None => Some(None),
+    }
+}
+
 /// Reads keys of one namespace in one trip.
 pub(crate) async fn look_up<T>(
     cache: &Cache,
@@ -94,9 +112,12 @@ pub(crate) async fn look_up<T>(
 
 /// Reads from the store, without what an unacknowledged invalidation names.
 ///
-/// 1. An invalidation fails and is pending. 2. A call begins and reads what it names. 3. The
-/// invalidation lands and is not pending any more. 4. What was read at 2 must not be served. So
-/// when anything has landed since the read began, everything that was read is a miss.
+/// 1. An invalidation fails and is pending.
+/// 2. A call begins and reads what it names.
+/// 3. The invalidation lands and is not pending any more.
+/// 4. What was read at 2 must not be served.
+///
+/// So when anything has landed since the read began, everything that was read is a miss.
 pub(crate) async fn read(cache: &Cache, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
     let Cache { inner, space } = cache;
     let landings = inner.pending.landings();

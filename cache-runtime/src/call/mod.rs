@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use look_up::{Looked, look_up, read};
+pub(crate) use look_up::{Looked, look_near, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
 

@@ -8,7 +8,7 @@
 //! Seen are calls within the task of the load; a task that a load spawns begins anew.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -62,9 +62,18 @@ pub(super) async fn loading<F: Future>(flight: FlightId, load: F) -> F::Output {
     LOADING.scope(flight, load).await
 }
 
+/// Looks at each flight once: between two of them there may be very many paths, and all of the
+/// process waits for the answer.
 fn reaches(waits: &HashMap<FlightId, Vec<FlightId>>, from: FlightId, goal: FlightId) -> bool {
-    // Edges never close a circle, so this ends.
-    from == goal || waits.get(&from).is_some_and(|next| next.iter().any(|next| reaches(waits, *next, goal)))
+    let mut seen = HashSet::from([from]);
+    let mut ahead = vec![from];
+    while let Some(at) = ahead.pop() {
+        if at == goal {
+            return true;
+        }
+        ahead.extend(waits.get(&at).into_iter().flatten().copied().filter(|next| seen.insert(*next)));
+    }
+    false
 }
 
 impl Drop for Edge {
@@ -97,6 +106,21 @@ mod tests {
         assert!(loading(c, async { wait_for(c) }).await.is_none());
         drop(b_for_c);
         assert!(loading(c, async { wait_for(a) }).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn the_number_of_paths_between_two_flights_does_not_matter() {
+        // Each waits for the next two, as in a recursion that joins both of its halves: more
+        // paths than anybody could walk.
+        let flights: Vec<FlightId> = (0..100).map(|_| FlightId::fresh()).collect();
+        let mut edges = Vec::new();
+        for three in flights.windows(3) {
+            for next in &three[1..] {
+                edges.push(loading(three[0], async { wait_for(*next) }).await.unwrap());
+            }
+        }
+        let outside = FlightId::fresh();
+        assert!(loading(outside, async { wait_for(flights[0]) }).await.is_some());
     }
 
     #[tokio::test]

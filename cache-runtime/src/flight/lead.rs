@@ -34,9 +34,12 @@ impl Lead {
 
     /// Takes no more waiters on; those who come from here on make a flight of their own.
     ///
-    /// 1. The server does the fill. 2. Another process invalidates the key, and is told so. 3. A
-    /// call begins here. 4. The fill's answer arrives: nothing was invalidated, up to 1. So that
-    /// this proves enough for all who wait, they must have come before the fill was sent.
+    /// 1. The server does the fill.
+    /// 2. Another process invalidates the key, and is told so.
+    /// 3. A call begins here.
+    /// 4. The fill's answer arrives: nothing was invalidated, up to 1.
+    ///
+    /// That proves enough for all who wait only if they came before the fill was sent.
     pub(crate) fn close(&self) {
         self.flights.retire(&self.flight);
     }
@@ -47,23 +50,30 @@ impl Lead {
         self.flight.lock().waiters > 0
     }
 
-    /// Ends the flight with what its last attempt came to. `shared` says that nothing was
-    /// invalidated from the beginning of that attempt until the flight was closed. `None` is an
-    /// outcome that cannot be given to others.
-    pub(crate) fn end(self, outcome: Option<Outcome>, shared: bool) {
-        let last = self.flight.lock().attempts;
-        self.end_with(outcome, shared, last);
+    /// Ends the flight with what its last attempt came to. `shared` says whether nothing was
+    /// invalidated from the beginning of that attempt until the flight was closed or, if it was
+    /// not, until now. `None` is an outcome that cannot be given to others.
+    pub(crate) fn end(self, outcome: Option<Outcome>, shared: impl FnOnce() -> bool) {
+        self.end_with(outcome, None, shared);
     }
 
     /// Ends the flight with what an earlier attempt came to; 0 is one from before the flight.
     pub(crate) fn end_with_earlier(self, outcome: Option<Outcome>, attempt: u64) {
-        self.end_with(outcome, false, attempt);
+        self.end_with(outcome, Some(attempt), || false);
     }
 
-    fn end_with(mut self, outcome: Option<Outcome>, shared: bool, attempt: u64) {
+    fn end_with(mut self, outcome: Option<Outcome>, attempt: Option<u64>, shared: impl FnOnce() -> bool) {
         self.ended = true;
-        // Over before it leaves the board: nobody puts it back.
-        self.flight.lock().end = Some(End { outcome, attempt, shared, next: None });
+        {
+            let mut state = self.flight.lock();
+            // 1. It is found that nothing was invalidated. 2. A tag is, and its caller is told so.
+            // 3. A call joins: only keys and namespaces make it keep away. 4. The flight ends, and
+            // the call gets what 2 has made old. So nobody may join between 1 and 4.
+            let shared = shared();
+            let attempt = attempt.unwrap_or(state.attempts);
+            // Over before it leaves the board: nobody puts it back.
+            state.end = Some(End { outcome, attempt, shared, next: None });
+        }
         self.flights.retire(&self.flight);
         self.flight.changed.notify_waiters();
     }

@@ -189,3 +189,27 @@ impl Flight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::epoch::Epochs;
+
+    #[test]
+    fn nobody_joins_between_the_proof_and_the_end() {
+        let (flights, shape) = (Arc::new(Flights::new()), TypeId::of::<()>());
+        let epoch = Epochs::new().of([Epochs::key("app:n")]);
+        let Seat::Lead(lead) = flights.join("app:n", shape, epoch) else { panic!("the first one leads") };
+        lead.begin_attempt();
+        let mut late = None;
+        lead.end(Some(Outcome::None), || {
+            let flights = Arc::clone(&flights);
+            late = Some(thread::spawn(move || matches!(flights.join("app:n", shape, epoch), Seat::Lead(_))));
+            thread::sleep(Duration::from_millis(50)); // the time in which it would join
+            true
+        });
+        assert!(late.unwrap().join().unwrap(), "it joined a flight whose proof it came too late for");
+    }
+}

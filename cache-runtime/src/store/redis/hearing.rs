@@ -55,8 +55,11 @@ impl Hearing {
         Self { coherence, wakes, over, generation, ended: Notify::new() }
     }
 
-    /// 1. The connection is made. 2. It is lost, which has nothing to end yet. 3. It begins. So
-    /// 3 says first that it has begun and then looks whether it is over; 2 does it the other way.
+    /// 1. The connection is made.
+    /// 2. It is lost, which has nothing to end yet.
+    /// 3. It begins.
+    ///
+    /// So 3 says first that it has begun and then looks whether it is over; 2 does it the other way.
     pub(super) fn begin(&self, coherence: &Coherence, spaces: &[Arc<Followed>]) -> u64 {
         let generation = coherence.restore(spaces);
         self.generation.store(generation, Ordering::SeqCst);
