@@ -102,11 +102,6 @@ impl<T> Codec<T> {
         )
     }
 
-    /// The name of the values' type.
-    pub(crate) fn type_name() -> &'static str {
-        std::any::type_name::<T>()
-    }
-
     /// What values look like to serde; unknown for values that have no stored form.
     pub(crate) fn shape(&self) -> u64 {
         self.bytes.map_or(schema::UNKNOWN, |bytes| (bytes.shape)())

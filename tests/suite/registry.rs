@@ -119,3 +119,39 @@ async fn one_template_with_two_types_is_reported_once() {
     assert_eq!(reported(&log), 1, "{}", log.text());
     assert!(!log.text().contains("others::item"));
 }
+
+/// Types that differ as they are written.
+struct Written<'c>(&'c Cache);
+
+#[expect(dead_code, reason = "it is reported before anybody calls it")]
+impl Written<'_> {
+    #[cached(key = "written:<id>", cache = self.0)]
+    async fn number(&self, id: u32) -> Result<Option<u32>, String> {
+        Ok(Some(id))
+    }
+
+    #[cached(key = "written:{name}", cache = self.0)]
+    async fn text(&self, name: u32) -> Option<String> {
+        Some(name.to_string())
+    }
+}
+
+/// The start of a program, for the test below.
+#[tokio::test]
+async fn a_start_prints_its_log() {
+    let (log, _guard) = Log::collect();
+    Cache::builder().build().await.unwrap();
+    Cache::builder().build().await.unwrap();
+    println!("{}", log.text());
+}
+
+#[test]
+fn what_the_written_types_tell_is_reported_at_the_start() {
+    let program = std::env::current_exe().unwrap();
+    let this = ["--exact", "registry::a_start_prints_its_log", "--nocapture"];
+    let output = std::process::Command::new(program).args(this).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines().filter(|line| line.contains("share their keys") && line.contains("Written"));
+    assert_eq!(lines.count(), 1, "{text}");
+    assert!(!text.contains("::item"), "{text}");
+}

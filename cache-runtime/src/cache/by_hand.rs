@@ -89,7 +89,7 @@ impl Cache {
 
     /// The value under a key, or what `load` returns, which is then stored. Like an annotated
     /// function it runs one load a key, keeps out what an invalidation has overtaken, never stores
-    /// an `Err`, and answers when the cache fails.
+    /// an `Err` or a `None`, and answers when the cache fails.
     pub fn get_or_load<'a, T, E, F, Fut>(&'a self, key: impl AsRef<str>, load: F) -> GetOrLoad<'a, F>
     where
         F: FnOnce() -> Fut,

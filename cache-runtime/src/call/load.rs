@@ -16,9 +16,9 @@ use std::{any::TypeId, future::Future};
 use super::{Cached, Call, ask::Asked, lead::Grant};
 use crate::{
     __private::Shape,
-    codec::Codec,
     epoch::Epoch,
     flight::{Lead, Outcome, Seat, Waited},
+    registry,
     scope::{self, Scope},
     stats::Count,
 };
@@ -46,7 +46,9 @@ impl<S: Shape + 'static> Call<'_, S> {
     where
         F: Future<Output = S::Return>,
     {
-        self.note_type();
+        if let Some(function) = self.function {
+            registry::note_type::<S::Value>(&self.cache, function);
+        }
         if let Some(grant) = scope::take_grant::<Grant>(&self.full_key) {
             return self.run_and_keep(*grant, None, body).await;
         }
@@ -69,14 +71,6 @@ impl<S: Shape + 'static> Call<'_, S> {
         };
         self.count(Count::Miss);
         self.join_or_lead(asked, body).await
-    }
-
-    /// Compares the function's values with those of others with the same keys, once.
-    fn note_type(&self) {
-        let inner = &self.cache.inner;
-        if let Some(function) = self.function.filter(|function| inner.counters.is_first_miss(function)) {
-            inner.values.learn(function, &self.cache.space.prefix, Codec::<S::Value>::type_name());
-        }
     }
 
     async fn join_or_lead<F>(mut self, asked: Asked<S>, body: F) -> S::Return

@@ -9,7 +9,10 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use conflict::{Values, check};
 
-use crate::__private::{Function, REGISTRY};
+use crate::{
+    __private::{Function, REGISTRY},
+    cache::Cache,
+};
 
 /// One annotated function, as its attribute describes it. Serialize it for an admin route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,6 +84,14 @@ impl FunctionInfo {
             file: plan.file,
             line: plan.line,
         }
+    }
+}
+
+/// At a function's first miss, compares its values of type `T` with those of others that have the
+/// same keys. A hit needs no look: it was of that type.
+pub(crate) fn note_type<T>(cache: &Cache, function: &'static Function) {
+    if cache.inner.counters.is_first_miss(function) {
+        cache.inner.values.learn(function, &cache.space.prefix, std::any::type_name::<T>());
     }
 }
 

@@ -28,7 +28,8 @@
 //!   [`graph::MOST_STEPS`] steps, which have no fingerprint.
 //!
 //! A `Deserialize` that a macro wrote has no effect but its value. One that is written by hand
-//! and does more does so during the trace, too.
+//! and does more does so during the trace, too. One that panics on the samples has no
+//! fingerprint; where panics abort, it ends the program, as any such string in its input would.
 
 mod access;
 mod graph;
