@@ -123,7 +123,6 @@ async fn one_template_with_two_types_is_reported_once() {
 /// Types that differ as they are written.
 struct Written<'c>(&'c Cache);
 
-#[expect(dead_code, reason = "it is reported before anybody calls it")]
 impl Written<'_> {
     #[cached(key = "written:<id>", cache = self.0)]
     async fn number(&self, id: u32) -> Result<Option<u32>, String> {

@@ -38,6 +38,7 @@ use crate::{
     flight::{Group, Lead},
     key::KeyWriter,
     policy::{IntoTtl, Policy},
+    registry,
     scope::{self, Scope},
     stats::Count,
 };
@@ -222,6 +223,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     where
         F: Future<Output = S::Return>,
     {
+        registry::note_type::<V>(&self.cache, self.function);
         for slot in &mut self.slots {
             slot.call.by_value = self.by_value.clone();
         }
