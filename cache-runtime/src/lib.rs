@@ -45,7 +45,7 @@
 //! |---|---|
 //! | `__private` | all that generated code may name: shapes of return types, functions, entry points |
 //! | `cache` | the handle, its builder, the global one, the operations by hand |
-//! | `call` | the path of a call (below), one file a step |
+//! | `call` | the path of a call (below), one file a step; `call::batch` for many ids at once |
 //! | `flight` | one load a key in this process: who leads, who waits, who takes over |
 //! | `invalidate` | what is invalidated, how it is sent, what is pending |
 //! | `key` | how arguments become keys: writer, key forms, canonical JSON |
@@ -53,11 +53,12 @@
 //! | `epoch` | the counters by which invalidations put near entries and loads out of date |
 //! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
-//! | `codec` | values to bytes and back |
+//! | `coherence` | whether changes that others make on a server are heard, for `tiered` |
+//! | `codec`, `schema` | values to bytes and back, and what a type looks like to serde |
 //! | `schema` | what a value type looks like to serde, as a fingerprint |
 //! | `registry` | the annotated functions of the program, and which of them clash |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
-//! | `stats`, `report`, `error`, `config` | figures, the log, errors, settings |
+//! | `stats`, `registry`, `report`, `error`, `config` | figures, the functions of the program, the log, errors, settings |
 //!
 //! Dependencies point one way: macros name `__private`; `cache` and `call` use `near`, `store`,
 //! `flight` and `invalidate`; those use the rest. A store knows nothing of functions or policies.
@@ -80,6 +81,15 @@
 //!    the value is not kept near (`call::fill`).
 //! 6. The flight ends: whoever waited gets the outcome, unless it called after an invalidation that
 //!    the load may not have seen; those load again, together.
+//!
+//! # Many ids at once
+//!
+//! A function under `each = ids` has an entry for each id, shared with the function of one id under the
+//! same template. Its answer holds only ids that were asked for, in their order, so it does not
+//! depend on what is cached. It first waits, leading nothing, for the loads that are running; then it
+//! takes the leads and leases of what is missing in the order of the keys, so that two batches
+//! cannot wait for each other; then the body runs once. Its `Err` is the answer and nothing is
+//! stored.
 //!
 //! # `tiered`
 //!

@@ -256,7 +256,8 @@ pub struct Stats {
     pub near_entries: u64,
     /// Their counted bytes.
     pub near_bytes: u64,
-    /// Entries of the embedded store; `None` on a server.
+    /// Entries of the embedded store, those included that are dead or invalid and not swept yet; `None` on
+    /// a server.
     pub local_entries: Option<u64>,
     /// Invalidations that the backend has not acknowledged yet.
     pub pending_invalidations: usize,
