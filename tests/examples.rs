@@ -42,6 +42,17 @@ fn quickstart_on_redis_leaves_keys_that_people_can_read() {
 }
 
 #[test]
+fn the_expansion_by_hand_does_what_the_attribute_does() {
+    let mut example = Example::new("expanded", &[]);
+    let output = example.output();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    for path in ["expanded::written::Users::get_user", "expanded::expanded::Users::get_user"] {
+        assert!(told.contains(&format!("{path}: 2 hits, 2 loads")), "{told}");
+    }
+}
+
+#[test]
 fn an_unknown_backend_ends_the_program_with_the_accepted_ones() {
     let output = Example::new("quickstart", &[("CACHE_BACKEND", "memcached".to_owned())]).output();
     let said = String::from_utf8_lossy(&output.stderr);
