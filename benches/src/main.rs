@@ -12,13 +12,22 @@
 use std::{env, process::exit};
 
 mod allocations;
+mod build;
 mod chart;
+mod herd;
 mod hit;
 mod hits;
 mod measure;
+mod memory;
+mod miss;
 mod model;
 mod peers;
+mod redis;
+mod replay;
 mod report;
+mod scaling;
+mod trace;
+mod zipf;
 
 use report::Outcome;
 
@@ -28,7 +37,17 @@ static COUNTING: allocations::Counting = allocations::Counting;
 /// A group of the table: its name, and what measures it.
 type Group = (&'static str, fn() -> Vec<Outcome>);
 
-const GROUPS: [Group; 1] = [("hit", hit::run)];
+const GROUPS: [Group; 9] = [
+    ("hit", hit::run),
+    ("scaling", scaling::run),
+    ("zipf", zipf::run),
+    ("trace", trace::run),
+    ("miss", miss::run),
+    ("redis", redis::run),
+    ("herd", herd::run),
+    ("memory", memory::run),
+    ("build", build::run),
+];
 
 const USAGE: &str = "usage: cache-benches table [--only GROUP]
        cache-benches hits N    N hits and nothing else, for callgrind";
@@ -39,6 +58,7 @@ fn main() {
     match args[..] {
         ["table"] => table(None),
         ["table", "--only", group] => table(Some(group)),
+        ["fill", contender] => memory::fill(contender),
         ["hits", count] => hits::run(count.parse().unwrap_or_else(|_| stop(USAGE))),
         _ => stop(USAGE),
     }

@@ -95,6 +95,9 @@ impl Measured {
 
     /// The median of the ratios of the rounds that stood side by side.
     pub fn over(&self, other: &Self) -> f64 {
+        if self.rounds.len() != other.rounds.len() {
+            return self.median() / other.median();
+        }
         let ratios: Vec<f64> = self.rounds.iter().zip(&other.rounds).map(|(mine, its)| mine / its).collect();
         quantile(&ratios, 0.5)
     }

@@ -1,6 +1,13 @@
-//! What all groups share: the values, the keys, the runtimes.
+//! What all groups share: the values, the loads, the keys, the runtimes.
 
-use std::sync::Arc;
+use std::{
+    hint,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
@@ -21,6 +28,53 @@ impl User {
     pub fn shared(id: u64) -> Arc<Self> {
         Arc::new(Self::new(id))
     }
+}
+
+/// The value of the groups over Redis: 200 bytes of JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Profile {
+    pub id: u64,
+    pub name: String,
+    pub email: String,
+    pub text: String,
+}
+
+impl Profile {
+    pub fn new(id: u64) -> Self {
+        let User { id, name, email } = User::new(id);
+        Self { id, name, email, text: "x".repeat(115) }
+    }
+}
+
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
+/// How many loads have run.
+pub fn loads() -> u64 {
+    LOADS.load(Ordering::Relaxed)
+}
+
+/// A load that takes no time.
+pub fn load(id: u64) -> u64 {
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    id
+}
+
+pub fn load_of_a_microsecond(id: u64) -> u64 {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(1) {
+        hint::spin_loop();
+    }
+    load(id)
+}
+
+pub async fn slow_load(id: u64) -> u64 {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    load(id)
+}
+
+/// 200 bytes, different ones for each id.
+pub fn text(id: u64) -> String {
+    format!("{id:0>200}")
 }
 
 /// What a load over Redis may fail with.

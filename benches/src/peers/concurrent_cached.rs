@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cached::macros::{cached, concurrent_cached};
 
-use crate::model::User;
+use crate::model::{self, User};
 
 pub const NAME: &str = "cached, concurrent_cached";
 pub const BY_KEY: &str = "cached, by_key";
@@ -33,4 +33,14 @@ pub async fn by_text(organisation: &str, topic: &str) -> Arc<User> {
 #[cached(max_size = 10_000, ttl_secs = 3600, sync_writes = "by_key")]
 pub async fn shared_by_key(id: u64) -> Arc<User> {
     User::shared(id)
+}
+
+#[concurrent_cached(max_size = 100_000, ttl_secs = 3600, key = "u64", convert = "{ id }")]
+pub async fn loading(id: u64, load: fn(u64) -> u64) -> u64 {
+    load(id)
+}
+
+#[cached(max_size = 10_000, ttl_secs = 3600, sync_writes = "by_key")]
+pub async fn slow(id: u64) -> u64 {
+    model::slow_load(id).await
 }

@@ -4,7 +4,7 @@ use std::{hash::Hash, sync::Arc, time::Duration};
 
 use moka::future::Cache;
 
-use crate::model::User;
+use crate::model::{self, User};
 
 pub const NAME: &str = "moka get_with";
 
@@ -27,4 +27,16 @@ pub async fn owned(cache: &Moka<u64, User>, id: u64) -> User {
 pub async fn by_text(cache: &Moka<String, Arc<User>>, organisation: &str, topic: &str) -> Arc<User> {
     let load = async { User::shared((organisation.len() + topic.len()) as u64) };
     cache.0.get_with([organisation, ":", topic].concat(), load).await
+}
+
+pub async fn loading(cache: &Moka<u64, u64>, id: u64, load: fn(u64) -> u64) -> u64 {
+    cache.0.get_with(id, async { load(id) }).await
+}
+
+pub async fn text(cache: &Moka<u64, String>, id: u64) -> String {
+    cache.0.get_with(id, async { model::text(id) }).await
+}
+
+pub async fn slow(cache: &Moka<u64, u64>, id: u64) -> u64 {
+    cache.0.get_with(id, model::slow_load(id)).await
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cache_runtime::cached;
 
-use crate::model::User;
+use crate::model::{self, User};
 
 pub const NAME: &str = "cache-runtime";
 
@@ -21,4 +21,9 @@ pub async fn owned(id: u64) -> User {
 #[cached(ttl = 3600, key = "text:<organisation>:<topic>")]
 pub async fn by_text(organisation: &str, topic: &str) -> Arc<User> {
     User::shared((organisation.len() + topic.len()) as u64)
+}
+
+#[cached(ttl = 3600, key = "slow:<id>")]
+pub async fn slow(id: u64) -> u64 {
+    model::slow_load(id).await
 }

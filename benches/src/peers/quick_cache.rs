@@ -19,3 +19,11 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
         self.0.get(&key)
     }
 }
+
+pub const LOADING: &str = "quick_cache";
+
+/// Its look-up that loads what is missing.
+pub async fn loading(cache: &Cache<u64, u64>, id: u64, load: fn(u64) -> u64) -> u64 {
+    let loaded: Result<u64, ()> = cache.get_or_insert_async(&id, async { Ok(load(id)) }).await;
+    loaded.unwrap_or_default()
+}

@@ -1,0 +1,45 @@
+//! `cache-runtime` over Redis: the backends `redis` and `tiered`, with their defaults.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use cache_runtime::{Backend, Cache, cached};
+
+use super::ours::NAME;
+use crate::model::{Failure, Profile, User};
+
+static REDIS: OnceLock<Cache> = OnceLock::new();
+static TIERED: OnceLock<Cache> = OnceLock::new();
+
+pub async fn connect(url: &str) -> cache_runtime::Result<()> {
+    for (cell, backend) in [(&REDIS, Backend::Redis), (&TIERED, Backend::Tiered)] {
+        let cache = Cache::builder().backend(backend).namespace(NAME).redis_url(url)?.build().await?;
+        let _ = cell.set(cache);
+    }
+    Ok(())
+}
+
+fn redis() -> &'static Cache {
+    REDIS.get().unwrap_or_else(|| Cache::global())
+}
+
+fn tiered() -> &'static Cache {
+    TIERED.get().unwrap_or_else(|| Cache::global())
+}
+
+#[cached(ttl = 3600, key = "profile:<id>", cache = redis())]
+pub async fn profile(id: u64) -> Result<Profile, Failure> {
+    Ok(Profile::new(id))
+}
+
+#[cached(each = ids, ttl = 3600, key = "profile:<ids>", cache = redis())]
+pub async fn profiles(ids: &[u64]) -> Result<HashMap<u64, Profile>, Failure> {
+    Ok(ids.iter().map(|id| (*id, Profile::new(*id))).collect())
+}
+
+#[cached(ttl = 3600, key = "user:<id>", cache = tiered())]
+pub async fn near_hit(id: u64) -> Arc<User> {
+    User::shared(id)
+}
