@@ -126,7 +126,7 @@ fn touch(file: &Path) -> io::Result<()> {
 }
 
 fn check(folder: &Path) -> io::Result<()> {
-    let output = Command::new(env!("CARGO"))
+    let output = Command::new("cargo")
         .args(["check", "--quiet", "--target-dir"])
         .arg(folder.join("../target"))
         .current_dir(folder)

@@ -37,8 +37,9 @@ static COUNTING: allocations::Counting = allocations::Counting;
 /// A group of the table: its name, and what measures it.
 type Group = (&'static str, fn() -> Vec<Outcome>);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("hit", hit::run),
+    ("instructions", hits::instructions),
     ("scaling", scaling::run),
     ("zipf", zipf::run),
     ("trace", trace::run),
@@ -50,7 +51,7 @@ const GROUPS: [Group; 9] = [
 ];
 
 const USAGE: &str = "usage: cache-benches table [--only GROUP]
-       cache-benches hits N    N hits and nothing else, for callgrind";
+       cache-benches hits N [CONTENDER]    N hits and nothing else, for callgrind";
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -59,9 +60,14 @@ fn main() {
         ["table"] => table(None),
         ["table", "--only", group] => table(Some(group)),
         ["fill", contender] => memory::fill(contender),
-        ["hits", count] => hits::run(count.parse().unwrap_or_else(|_| stop(USAGE))),
+        ["hits", count] => hits::run(number(count), peers::ours::NAME),
+        ["hits", count, contender] => hits::run(number(count), contender),
         _ => stop(USAGE),
     }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| stop(USAGE))
 }
 
 fn stop(message: &str) -> ! {

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     measure::{Contender, Measured, alternate},
-    model::{ids, threads},
+    model::{self, ids, threads},
     peers::{bare_redis, cached_redis, ours, ours_redis},
     report::{Better, Outcome},
 };
@@ -50,11 +50,13 @@ async fn connect(url: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn hit(runtime: &Runtime, &(tasks, calls, name): &(usize, usize, &'static str), python: &[(usize, f64)]) -> Outcome {
+    let before = model::loads();
     let mut measured = alternate(
         ROUNDS,
         vec![
             Contender::new(ours::NAME, || per_second(runtime, tasks, calls, ours_redis::profile)),
             Contender::new(cached_redis::NAME, || per_second(runtime, tasks, calls, cached_redis::profile)),
+            Contender::new(ours_redis::ON_ONE, || per_second(runtime, tasks, calls, ours_redis::on_one_connection)),
             Contender::new(bare_redis::NAME, || per_second(runtime, tasks, calls, bare_redis::profile)),
         ],
     );
@@ -63,11 +65,13 @@ fn hit(runtime: &Runtime, &(tasks, calls, name): &(usize, usize, &'static str), 
     let outcome =
         Outcome::new(name, "200 bytes of JSON, backend `redis`", "thousand calls a second", Better::Higher, measured)
             .at_least(0.8, bare_redis::NAME);
+    let outcome = nothing_loaded(outcome, before);
     let outcome = if tasks == 100 { outcome.at_least(1.4, cached_redis::NAME) } else { outcome };
     if of_python.is_some() { outcome.at_least(10.0, AIOCACHE) } else { outcome.note("aiocache is not installed here.") }
 }
 
 fn batch(runtime: &Runtime) -> Outcome {
+    let before = model::loads();
     let fifty = |first: u64| -> Vec<u64> { (first..first + 50).map(|id| id % KEYS).collect() };
     let ours = move |first| async move { ours_redis::profiles(&fifty(first)).await.map(|found| found.len()) };
     let bare = move |first| async move { bare_redis::profiles(&fifty(first)).await.map(|found| found.len()) };
@@ -78,8 +82,16 @@ fn batch(runtime: &Runtime) -> Outcome {
             Contender::new(bare_redis::BATCH, || 50.0 * per_second(runtime, 16, 1_600, bare)),
         ],
     );
-    Outcome::new("redis batch", "50 keys at a time, 16 tasks", "thousand keys a second", Better::Higher, measured)
-        .at_least(0.85, bare_redis::BATCH)
+    let workload = "50 keys at a time, 16 tasks";
+    let outcome = Outcome::new("redis batch", workload, "thousand keys a second", Better::Higher, measured);
+    nothing_loaded(outcome.at_least(0.85, bare_redis::BATCH), before)
+}
+
+/// A call that the cache could not answer runs its function instead, which is faster than Redis:
+/// then the row does not measure what it says.
+fn nothing_loaded(outcome: Outcome, before: u64) -> Outcome {
+    let loads = model::loads() - before;
+    outcome.goal("every call a hit".into(), format!("{loads} loads"), loads == 0)
 }
 
 fn tiered(runtime: &Runtime) -> Outcome {

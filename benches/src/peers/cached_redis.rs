@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use cached::{AsyncRedisCache, macros::concurrent_cached};
 
-use crate::model::{Failure, Profile};
+use crate::model::{Failure, Profile, load};
 
 pub const NAME: &str = "cached, redis";
 
@@ -24,5 +24,5 @@ pub fn use_server(url: &str) {
     }"##
 )]
 pub async fn profile(id: u64) -> Result<Profile, Failure> {
-    Ok(Profile::new(id))
+    Ok(Profile::new(load(id)))
 }
