@@ -57,7 +57,7 @@ fn an_unknown_backend_ends_the_program_with_the_accepted_ones() {
     let output = Example::new("quickstart", &[("CACHE_BACKEND", "memcached".to_owned())]).output();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains("CACHE_BACKEND is `memcached`; it can be `local` or `redis`"), "{said}");
+    assert!(said.contains("CACHE_BACKEND is `memcached`; it can be `local`, `redis` or `tiered`"), "{said}");
 }
 
 #[test]
