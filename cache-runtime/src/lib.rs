@@ -55,6 +55,7 @@
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
 //! | `codec` | values to bytes and back |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
+//! | `test_kit` | for users' tests, under the feature of that name: a cache per test, faults, assertions |
 //! | `stats`, `report`, `error`, `config` | figures, the log, errors, settings |
 //!
 //! Dependencies point one way: macros name `__private`; `cache` and `call` use `near`, `store`,
@@ -107,6 +108,8 @@ mod scope;
 mod stats;
 pub mod store;
 mod task;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 
 #[doc(hidden)]
 pub mod __private;
@@ -124,6 +127,6 @@ pub use policy::IntoTtl;
 pub use stats::{Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "test-kit"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
