@@ -233,7 +233,7 @@ async fn a_failed_assertion_says_what_was_counted() {
 #[tokio::test]
 async fn a_name_that_nobody_or_several_have_is_told_with_the_known_ones() {
     let kit = TestKit::new().await;
-    let unknown = message(|| drop(kit.figures("thrice")));
+    let unknown = message(|| _ = kit.figures("thrice"));
     assert!(unknown.contains("no annotated function is called `thrice`; there are"), "{unknown}");
     assert!(unknown.contains("\n    suite::testkit::never_called"), "{unknown}");
     kit.run(async { tokio::join!(twice(7), one::shared_name(), other::shared_name()) }).await;

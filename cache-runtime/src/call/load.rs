@@ -73,13 +73,12 @@ impl<S: Shape + 'static> Call<'_, S> {
     where
         F: Future<Output = S::Return>,
     {
-        let mut asked = Some(asked);
-        let seat = self.seat();
+        let (seat, mut asked, mut before) = (self.seat(), Some(asked), None);
         if matches!(seat, Seat::Wait(_)) {
             // What was read before the wait is old news after it.
-            asked = None;
+            before = asked.take();
         }
-        let lead = match self.await_outcome(seat).await {
+        let lead = match self.await_patiently(seat, before).await {
             Place::Answered(answer) => return answer,
             Place::Alone => return self.run(None, body).await,
             Place::Leads(lead) => lead,
@@ -96,6 +95,17 @@ impl<S: Shape + 'static> Call<'_, S> {
     fn loads_detached(&self, asked: Option<&Asked<S>>) -> bool {
         let policy = self.policy();
         policy.detached || (policy.soft_timeout.is_some() && matches!(asked, Some(Asked::Stale(..)) | None))
+    }
+
+    /// As `await_outcome`; under `soft_timeout` only so long, if there was a stale value before.
+    async fn await_patiently(&self, seat: Seat, before: Option<Asked<S>>) -> Place<S> {
+        let (Some(limit), Some(Asked::Stale(stale, _))) = (self.policy().soft_timeout, before) else {
+            return self.await_outcome(seat).await;
+        };
+        match tokio::time::timeout(limit, self.await_outcome(seat)).await {
+            Ok(place) => place,
+            Err(_) => Place::Answered(self.answer_stale(stale.cached)),
+        }
     }
 
     /// Waits in the flight until there is an answer, or this caller leads.

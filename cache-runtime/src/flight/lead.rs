@@ -66,7 +66,7 @@ impl Lead {
     fn end_with(mut self, outcome: Option<Outcome>, shared: bool, attempt: u64) {
         self.ended = true;
         // Over before it leaves the board: nobody puts it back.
-        self.flight.lock().end = Some(End { outcome, attempt, shared, next: None });
+        self.flight.lock().end = Some(End { outcome, attempt, shared });
         self.flights.retire(&self.flight);
         self.flight.changed.notify_waiters();
     }

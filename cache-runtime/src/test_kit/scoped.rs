@@ -43,11 +43,9 @@ pub(crate) fn current() -> Option<Arc<Scoped>> {
 }
 
 /// Runs a future in a scope.
-pub(crate) fn within<F: Future>(scoped: Arc<Scoped>, work: F) -> impl Future<Output = F::Output> + use<F> {
-    async move {
-        let _open = Open::new();
-        SCOPED.scope(scoped, work).await
-    }
+pub(crate) async fn within<F: Future>(scoped: Arc<Scoped>, work: F) -> F::Output {
+    let _open = Open::new();
+    SCOPED.scope(scoped, work).await
 }
 
 /// Work for a task of its own, in the scope that the present task is in.
