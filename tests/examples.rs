@@ -80,11 +80,22 @@ fn freshness_draws_what_each_option_does_to_a_caller() {
 }
 
 #[test]
+fn the_expansion_by_hand_does_what_the_attribute_does() {
+    let mut example = Example::new("expanded", &[]);
+    let output = example.output();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    for path in ["expanded::written::Users::get_user", "expanded::expanded::Users::get_user"] {
+        assert!(told.contains(&format!("{path}: 2 hits, 2 loads")), "{told}");
+    }
+}
+
+#[test]
 fn an_unknown_backend_ends_the_program_with_the_accepted_ones() {
     let output = Example::new("quickstart", &[("CACHE_BACKEND", "memcached".to_owned())]).output();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains("CACHE_BACKEND is `memcached`; it can be `local` or `redis`"), "{said}");
+    assert!(said.contains("CACHE_BACKEND is `memcached`; it can be `local`, `redis` or `tiered`"), "{said}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::{any::Any, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::schema;
+
 /// A value of a type that only its codec knows.
 pub(crate) type Packed = Arc<dyn Any + Send + Sync>;
 
@@ -44,6 +46,7 @@ pub struct Codec<T> {
 struct Bytes<T> {
     encode: fn(&T) -> Result<Vec<u8>, String>,
     decode: fn(&[u8]) -> Result<T, String>,
+    shape: fn() -> u64,
 }
 
 impl<T> Clone for Codec<T> {
@@ -63,7 +66,8 @@ impl<T: Stored> Codec<T> {
     /// JSON.
     #[must_use]
     pub(crate) fn stored() -> Self {
-        Self { bytes: Some(Bytes { encode: encode::<T>, decode: decode::<T> }), pack: pack::<T>, unpack: unpack::<T> }
+        let bytes = Bytes { encode: encode::<T>, decode: decode::<T>, shape: schema::fingerprint::<T> };
+        Self { bytes: Some(bytes), pack: pack::<T>, unpack: unpack::<T> }
     }
 }
 
@@ -96,6 +100,17 @@ impl<T> Codec<T> {
             || Err("values of this function have no stored form".to_owned()),
             |codec| (codec.decode)(bytes),
         )
+    }
+
+    /// What values look like to serde; unknown for values that have no stored form.
+    pub(crate) fn shape(&self) -> u64 {
+        self.bytes.map_or(schema::UNKNOWN, |bytes| (bytes.shape)())
+    }
+
+    /// Whether an entry was written by a type that looks otherwise, as far as that is known.
+    pub(crate) fn is_foreign(&self, shape: u64) -> bool {
+        // The type is looked at only when there is something to compare with.
+        shape != schema::UNKNOWN && ![schema::UNKNOWN, shape].contains(&self.shape())
     }
 
     pub(crate) fn pack(&self, value: &T) -> Packed {

@@ -93,6 +93,14 @@ impl Variables<'_> {
         self.text(name).map(parse).transpose()
     }
 
+    /// A port; Kubernetes writes the whole address of a service called `redis` into `REDIS_PORT`:
+    /// `tcp://10.0.0.1:6379`.
+    pub(crate) fn port(&self, name: &str) -> Result<Option<u16>> {
+        let port_of = |text: String| text.rsplit_once(':').map_or(text.clone(), |(_, port)| port.to_owned());
+        let text = self.text(name).map(port_of);
+        Variables(&|_| text.clone()).number(name)
+    }
+
     /// The length of time in a variable: seconds, or a number with a unit such as `10m`.
     pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>> {
         let parse = |text: String| match text.trim().parse() {
@@ -180,7 +188,7 @@ impl RedisConfig {
             Some(url) => Self::from_url(&SecretString::from(url))?,
             None => Self {
                 host: variables.text("REDIS_HOST").unwrap_or(defaults.host),
-                port: variables.number("REDIS_PORT")?.unwrap_or(defaults.port),
+                port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
                 db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
                 tls: variables.flag("REDIS_TLS")?.unwrap_or(defaults.tls),
                 username: variables.text("REDIS_USERNAME"),

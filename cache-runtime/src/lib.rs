@@ -45,7 +45,7 @@
 //! |---|---|
 //! | `__private` | all that generated code may name: shapes of return types, functions, entry points |
 //! | `cache` | the handle, its builder, the global one, the operations by hand |
-//! | `call` | the path of a call (below), one file a step |
+//! | `call` | the path of a call (below), one file a step; `call::batch` for many ids at once |
 //! | `flight` | one load a key in this process: who leads, who waits, who takes over |
 //! | `invalidate` | what is invalidated, how it is sent, what is pending |
 //! | `key` | how arguments become keys: writer, key forms, canonical JSON |
@@ -53,10 +53,13 @@
 //! | `epoch` | the counters by which invalidations put near entries and loads out of date |
 //! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
-//! | `codec` | values to bytes and back |
+//! | `coherence` | whether changes that others make on a server are heard, for `tiered` |
+//! | `codec`, `schema` | values to bytes and back, and what a type looks like to serde |
+//! | `schema` | what a value type looks like to serde, as a fingerprint |
+//! | `registry` | the annotated functions of the program, and which of them clash |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
 //! | `test_kit` | for users' tests, under the feature of that name: a cache per test, faults, assertions |
-//! | `stats`, `report`, `error`, `config` | figures, the log, errors, settings |
+//! | `stats`, `registry`, `report`, `error`, `config` | figures, the functions of the program, the log, errors, settings |
 //!
 //! Dependencies point one way: macros name `__private`; `cache` and `call` use `near`, `store`,
 //! `flight` and `invalidate`; those use the rest. A store knows nothing of functions or policies.
@@ -79,6 +82,40 @@
 //!    the value is not kept near (`call::fill`).
 //! 6. The flight ends: whoever waited gets the outcome, unless it called after an invalidation that
 //!    the load may not have seen; those load again, together.
+//!
+//! # Many ids at once
+//!
+//! A function under `each = ids` has an entry for each id, shared with the function of one id under the
+//! same template. Its answer holds only ids that were asked for, in their order, so it does not
+//! depend on what is cached. It first waits, leading nothing, for the loads that are running; then it
+//! takes the leads and leases of what is missing in the order of the keys, so that two batches
+//! cannot wait for each other; then the body runs once. Its `Err` is the answer and nothing is
+//! stored.
+//!
+//! # `tiered`
+//!
+//! `tiered` keeps decoded values in front of Redis. The server tells this process of every change
+//! (RESP3 client tracking), whoever makes it: another process, `redis-cli DEL`, expiry, `FLUSHDB`.
+//! On one machine that takes about a millisecond. What this process invalidates is gone here at
+//! once, for all its handles on that database; other processes follow when the message reaches
+//! them. While nothing is heard, nothing near is served and reads go to Redis; a link that dies
+//! without a sign is noticed within half a second by default. A value is kept near by the first
+//! read after its fill. `SWAPDB` is not told.
+//!
+//! # When a value type changes
+//!
+//! Each entry that a function fills carries a fingerprint of what its value type looks like to
+//! serde: names of fields and variants, widths of numbers, options, sequences, maps and tuples, however
+//! deep. An entry with another fingerprint is a miss, counted as `unreadable`, and the next fill
+//! replaces it. Raise `version = 2` by hand when a change shows in none of these: another unit or
+//! meaning; what stands in an untagged or internally tagged enum, a flattened struct,
+//! `serde_json::Value`, or a `Deserialize` written by hand that takes any input; in part, what
+//! stands in an adjacently tagged enum; a `default` and the like; all that is deeper than 64
+//! levels. Values that were set by hand carry no fingerprint.
+//!
+//! [`functions`] lists the annotated functions of the program. Two that share their keys and cache
+//! different types are an error in the log: when the first cache is built if what is written
+//! tells, and otherwise at the first load of the second.
 //!
 //! # What nothing protects against
 //!
@@ -103,7 +140,9 @@ mod key;
 mod lifetime;
 mod near;
 mod policy;
+mod registry;
 mod report;
+mod schema;
 mod scope;
 mod stats;
 pub mod store;
@@ -124,6 +163,7 @@ pub use error::{Error, Result};
 pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
+pub use registry::{FunctionInfo, Ttl, functions};
 pub use stats::{Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.

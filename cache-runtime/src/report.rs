@@ -10,7 +10,7 @@ use crate::{
     error::Error,
 };
 
-/// Failures of one kind are logged at most this often.
+/// Failures of one cache are logged at most this often, whatever their kinds.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Logs failures without flooding: a backend that is down fails every call.

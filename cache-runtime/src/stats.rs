@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -52,6 +52,8 @@ struct Stripe(AtomicU64);
 #[derive(Default)]
 struct Row {
     function: OnceLock<&'static Function>,
+    /// Whether the function has asked for a value that this process did not have.
+    has_missed: AtomicBool,
     hits: [Stripe; STRIPES],
     others: [AtomicU64; COUNTS],
 }
@@ -86,6 +88,12 @@ impl Counters {
             let _ = row.function.set(function);
         }
         row
+    }
+
+    /// Whether this is the first time that a function asks for more than this process holds.
+    pub(crate) fn is_first_miss(&self, function: &'static Function) -> bool {
+        let has_missed = &self.row(Some(function)).has_missed;
+        !has_missed.load(Ordering::Relaxed) && !has_missed.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn of(&self, function: &'static Function) -> Figures {
@@ -248,7 +256,8 @@ pub struct Stats {
     pub near_entries: u64,
     /// Their counted bytes.
     pub near_bytes: u64,
-    /// Entries of the embedded store; `None` on a server.
+    /// Entries of the embedded store, those included that are dead or invalid and not swept yet; `None` on
+    /// a server.
     pub local_entries: Option<u64>,
     /// Invalidations that the backend has not acknowledged yet.
     pub pending_invalidations: usize,

@@ -1,7 +1,9 @@
 //! Never worse than no cache: whatever fails, an annotated function answers by itself.
 
 use std::{
+    future::Future,
     sync::atomic::{AtomicU32, Ordering},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -227,4 +229,52 @@ async fn values_and_arguments_that_do_not_serialize_fail_no_call() {
     let total = cache.stats().await.total;
     assert_eq!((total.errors, total.loads), (2, 2));
     assert!(!log.text().contains(SECRET_VALUE), "{}", log.text());
+}
+
+struct Stuck(Cache);
+
+impl Stuck {
+    #[cached(key = "stuck", cache = self.0)]
+    async fn value(&self) -> u8 {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn outside_of_any_runtime_a_call_answers_by_itself() {
+    let server = RedisServer::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cache = runtime.block_on(builder_for(&server).build()).unwrap();
+    let service = Service::new(cache.clone());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut call = std::pin::pin!(service.load(1));
+    assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+    // A load that holds a lease is dropped where nothing can be sent.
+    let stuck = Stuck(cache);
+    let mut load = Box::pin(stuck.value());
+    let waited = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(300), &mut load).await });
+    assert!(waited.is_err());
+    drop(load);
+}
+
+#[tokio::test]
+async fn an_invalidation_that_cannot_land_keeps_no_other_from_landing() {
+    let server = RedisServer::start();
+    let cache = builder_for(&server).build().await.unwrap();
+    cache.set("key", &1).await.unwrap();
+    let allow = |rules: &[&str]| {
+        let answer = server.cli(&[&["ACL", "SETUSER", "default"], rules].concat());
+        assert!(answer.contains("OK"), "{answer}");
+    };
+    allow(&["-scan", "-eval", "-evalsha"]);
+    cache.delete_pattern("report:*").await.unwrap_err();
+    cache.delete("key").await.unwrap_err();
+    assert_eq!(cache.stats().await.pending_invalidations, 2);
+    allow(&["+eval", "+evalsha"]);
+    let limit = Instant::now() + Duration::from_secs(20);
+    while cache.stats().await.pending_invalidations > 1 {
+        assert!(Instant::now() < limit, "the pattern, which may not be scanned for, holds up the key");
+        tokio::time::sleep(Duration::from_millis(10)).await; // the retries' own pauses
+    }
+    assert_eq!(cache.get::<u8>("key").await.unwrap(), None);
 }

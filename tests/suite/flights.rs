@@ -260,7 +260,11 @@ async fn an_invalidation_begins_a_new_load_beside_the_old_one(setup: Setup) {
     let new = call(service.clone());
     // The new call does not wait for the load that began before the invalidation.
     service.begun.notified().await;
-    service.go_on.notify_waiters();
+    // A load that has begun may not wait yet.
+    while !(old.is_finished() && new.is_finished()) {
+        service.go_on.notify_waiters();
+        tokio::task::yield_now().await;
+    }
     assert_eq!((old.await.unwrap(), new.await.unwrap()), (0, 1));
     assert_eq!(service.slow(1).await, 1);
 }

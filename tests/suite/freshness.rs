@@ -100,6 +100,20 @@ impl Service {
         Ok((id > 0).then_some(run))
     }
 
+    /// A value until it is gone.
+    #[cached(ttl = 10, key = "vanishing:<id>", stale_while_revalidate = 60, cache = self.cache, companions(refresh))]
+    async fn vanishing(&self, id: u32) -> Result<Option<u32>, String> {
+        let _ = id;
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        Ok((!self.fails.load(Ordering::SeqCst)).then_some(run))
+    }
+
+    #[cached(key = "here:<id>", near, cache = self.cache, companions(peek))]
+    async fn here(&self, id: u32) -> u32 {
+        let _ = id;
+        self.runs.fetch_add(1, Ordering::SeqCst)
+    }
+
     #[cached(ttl = 10, key = "by_value:<ttl>", ttl_with = |value: &(u32, u64)| value.1, cache = self.cache)]
     async fn token(&self, ttl: u64) -> Result<(u32, u64), String> {
         Ok((self.run().await?, ttl))
@@ -121,6 +135,10 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 on_each_backend!(
+    a_refresh_that_finds_nothing_drops_the_value,
+    an_error_is_answered_with_the_last_good_value_to_those_who_waited,
+    a_value_that_dies_while_a_slow_load_runs_is_not_served,
+    peeking_finds_values_that_are_only_here,
     a_stale_value_is_served_while_one_refresh_runs,
     a_stale_value_is_not_served_past_its_window,
     an_invalidated_value_is_not_served_stale,
@@ -358,4 +376,77 @@ async fn scopes_switch_the_cache_off(setup: Setup) {
     assert_eq!(service.sliding(1).await, Ok(0));
     assert_eq!(Cache::bypass(service.sliding(1)).await, Ok(2));
     assert_eq!(service.sliding(1).await, Ok(2));
+}
+
+async fn a_refresh_that_finds_nothing_drops_the_value(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.vanishing(1).await, Ok(Some(0)));
+    assert_eq!(service.vanishing(2).await, Ok(Some(1)));
+    service.fails.store(true, Ordering::SeqCst);
+    assert_eq!(service.refresh_vanishing(1).await, Ok(None));
+    assert_eq!(service.vanishing(1).await, Ok(None));
+    // The same by a refresh in the background.
+    setup.clock.advance(Duration::from_secs(11));
+    assert_eq!(service.vanishing(2).await, Ok(Some(1)));
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while service.vanishing(2).await != Ok(None) {
+        assert!(tokio::time::Instant::now() < limit, "the value that is gone is served on");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn an_error_is_answered_with_the_last_good_value_to_those_who_waited(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.impatient(1).await, Ok(0));
+    setup.clock.advance(Duration::from_secs(11));
+    service.fails.store(true, Ordering::SeqCst);
+    let held = service.hold().await;
+    // Answered when its patience ends; the load goes on.
+    assert_eq!(service.impatient(1).await, Ok(0));
+    let waits = tokio::spawn({
+        let service = service.clone();
+        async move { service.impatient(1).await }
+    });
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while setup.cache.stats().await.total.misses < 3 {
+        assert!(tokio::time::Instant::now() < limit, "{:?}", setup.cache.stats().await.total);
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    assert_eq!(waits.await.unwrap(), Ok(0));
+}
+
+#[derive(Clone)]
+struct Late {
+    cache: Cache,
+    clock: cache_runtime::Clock,
+    runs: Arc<AtomicU32>,
+}
+
+impl Late {
+    #[cached(ttl = 10, key = "late", stale_if_error = 60, soft_timeout = "50ms", cache = self.cache)]
+    async fn value(&self) -> Result<u32, String> {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        if run > 0 {
+            self.clock.advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(500)).await; // longer than the patience
+        }
+        Ok(run)
+    }
+}
+
+async fn a_value_that_dies_while_a_slow_load_runs_is_not_served(setup: Setup) {
+    let late = Late { cache: setup.cache.clone(), clock: setup.clock.clone(), runs: Arc::default() };
+    assert_eq!(late.value().await, Ok(0));
+    setup.clock.advance(Duration::from_secs(11));
+    assert_eq!(late.value().await, Ok(1));
+}
+
+async fn peeking_finds_values_that_are_only_here(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.peek_here(1).await, None);
+    assert_eq!(service.here(1).await, 0);
+    assert_eq!(service.peek_here(1).await, Some(0));
+    service.invalidate_here(1).await.unwrap();
+    assert_eq!(service.peek_here(1).await, None);
 }

@@ -346,6 +346,11 @@ async fn an_invalidation_that_is_not_acknowledged_is_kept_and_lands_later() {
     assert_eq!(service.plain_name(7).await.unwrap(), "Augusta");
     assert_eq!(cache.stats().await.pending_invalidations, 1);
 
+    // Nothing builds on what is known to be old.
+    assert!(!cache.exists("plain_name:7").await.unwrap());
+    assert!(cache.add("plain_name:7", &"new").await.is_err());
+    assert!(cache.expire("plain_name:7", 60).await.is_err());
+
     proxy.heal();
     proxy.cut();
     landed(&cache).await;

@@ -5,6 +5,7 @@
 
 mod annotated;
 mod backends;
+mod batch;
 mod by_hand;
 mod configuration;
 mod faults;
@@ -14,6 +15,8 @@ mod interleavings;
 mod invalidation;
 mod keys;
 mod logs;
+mod registry;
+mod schema;
 mod statistics;
 mod testkit;
 mod tracking;

@@ -1,9 +1,11 @@
 //! Functions that take many ids and cache each one's value under its own key.
 
-use std::{collections::HashSet, future::Future, marker::PhantomData};
-
-use super::{Background, Codec, Function, IntoTtl, Invalidation, Shape, Shaped, Shared, Split, Stored};
-use crate::{cache::Cache, key::KeyWriter};
+use super::{Codec, Function, Invalidation, Shape, Shaped, Shared, Stored};
+use crate::{
+    cache::Cache,
+    call::{Batch, Pieces},
+    key::KeyWriter,
+};
 
 /// A map or a list of pairs: an id and its value.
 #[diagnostic::on_unimplemented(
@@ -69,11 +71,11 @@ impl IntoKey<String> for &str {
 /// What needs the bounds stands here, so that a type without them is one error.
 pub struct Each<S: Shape, K, V> {
     /// Keeps one value.
-    pub(crate) codec: Codec<V>,
+    codec: Codec<V>,
     /// Takes a result apart.
-    pub(crate) take: fn(S::Value) -> Vec<(K, V)>,
+    take: fn(S::Value) -> Vec<(K, V)>,
     /// Puts a result together.
-    pub(crate) make: fn(Vec<(K, V)>) -> S::Value,
+    make: fn(Vec<(K, V)>) -> S::Value,
 }
 
 impl<S: Shape, K, V> Each<S, K, V>
@@ -106,100 +108,22 @@ where
     Each::new(Codec::near())
 }
 
-/// A call for many ids.
-pub struct Batch<'c, S: Shape, T, K, V> {
-    ids: Vec<T>,
-    each: Each<S, K, V>,
-    lifetime: PhantomData<fn() -> &'c ()>,
-}
-
 /// Begins a call for many ids.
 #[expect(clippy::too_many_arguments, reason = "generated code gives what it has")]
 pub fn batch<'c, S: Shape, T: Clone + IntoKey<K>, K, V>(
-    _: Shaped<S>,
+    shape: Shaped<S>,
     each: Each<S, K, V>,
     function: &'static Function,
     cache: &Cache,
     ids: Vec<T>,
-    mut write_key: impl FnMut(&mut KeyWriter, &T),
-    _: impl Fn(&mut KeyWriter, &T) + Send + Sync + 'c,
-    _: impl Fn(&mut KeyWriter, &K) + Send + Sync + 'c,
+    write_key: impl FnMut(&mut KeyWriter, &T),
+    write_id: impl Fn(&mut KeyWriter, &T) + Send + Sync + 'c,
+    write_result: impl Fn(&mut KeyWriter, &K) + Send + Sync + 'c,
 ) -> Batch<'c, S, T, K, V> {
-    let mut seen = HashSet::new();
-    let ids = ids.into_iter().filter(|id| seen.insert(key_of(cache, function, id, &mut write_key)));
-    Batch { ids: ids.collect(), each, lifetime: PhantomData }
-}
-
-fn key_of<T>(
-    cache: &Cache,
-    function: &'static Function,
-    id: &T,
-    write_key: &mut impl FnMut(&mut KeyWriter, &T),
-) -> Box<str> {
-    let mut key = super::key(cache, function);
-    write_key(&mut key, id);
-    key.finish(function.plan().policy.version);
-    key.key().into()
-}
-
-impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
-    /// Whether this call uses the cache.
-    #[must_use]
-    pub fn when(self, _: bool) -> Self {
-        self
-    }
-
-    /// How long the values live, from the arguments.
-    #[must_use]
-    pub fn ttl(self, _: impl IntoTtl) -> Self {
-        self
-    }
-
-    /// One tag for each id.
-    #[must_use]
-    pub fn tag(self, _: impl FnMut(&mut KeyWriter, &T)) -> Self {
-        self
-    }
-
-    /// More tags, from a value.
-    #[must_use]
-    pub fn tags_with<I>(self, _: impl Fn(&V) -> I + Send + Sync + 'c) -> Self
-    where
-        I: IntoIterator<Item: AsRef<str>>,
-    {
-        self
-    }
-
-    /// How long a value lives, from the value.
-    #[must_use]
-    pub fn ttl_with<D: IntoTtl>(self, _: impl Fn(&V) -> D + Send + Sync + 'c) -> Self {
-        self
-    }
-
-    /// Values that are not to be cached.
-    #[must_use]
-    pub fn unless(self, _: impl Fn(&V) -> bool + Send + Sync + 'c) -> Self {
-        self
-    }
-
-    /// How ids are loaded without their caller.
-    #[must_use]
-    pub fn background(self, _: impl FnOnce(Vec<T>) -> Background<S::Return> + Send + 'c) -> Self {
-        self
-    }
-
-    /// Answers the call: from the cache, and for the ids that it does not hold by `body`.
-    pub async fn load<F>(self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
-    where
-        F: Future<Output = S::Return>,
-    {
-        let Each { codec: _, take, make } = self.each;
-        match S::split(body(self.ids).await) {
-            Split::Value(all) => S::value(make(take(all))),
-            Split::None(absent) => S::absent(absent),
-            Split::Err(error) => S::error(error),
-        }
-    }
+    let Each { codec, take, make } = each;
+    let (write_id, write_result) = (Box::new(write_id), Box::new(write_result));
+    let pieces = Pieces { codec, take, make, to_key: T::to_key, write_id, write_result };
+    Batch::new(shape, pieces, function, cache, ids, write_key)
 }
 
 /// Drops what is cached for many ids.

@@ -142,15 +142,23 @@ pub fn peek<S: Shape>(
     mut key: KeyWriter,
 ) -> impl Future<Output = Option<S::Return>> + use<S> {
     key.finish(function.plan().policy.version);
-    let (cache, key) = (cache.of(function), Box::<str>::from(key.key()));
+    // Of a key that cannot be rendered nothing is ever cached.
+    let key = key.failure().is_none().then(|| Box::<str>::from(key.key()));
+    let cache = cache.of(function);
     async move {
-        let looks = crate::call::look_up(&cache, &[&*key], &[], &codec, Some(function)).await.ok()?;
-        match looks.looked.into_iter().next()? {
-            Looked::Found(value, life) if looks.now < life.fresh_until => match value {
-                Some(value) => Some(S::value(value)),
-                None => S::ABSENT.map(S::absent),
-            },
-            _ => None,
+        let key = key?;
+        let value = if codec.is_stored() {
+            let looks = crate::call::look_up(&cache, &[&*key], &[], &codec, Some(function)).await.ok()?;
+            match looks.looked.into_iter().next()? {
+                Looked::Found(value, life) if looks.now < life.fresh_until => value,
+                _ => return None,
+            }
+        } else {
+            crate::call::look_near(&cache, &key, &codec)?
+        };
+        match value {
+            Some(value) => Some(S::value(value)),
+            None => S::ABSENT.map(S::absent),
         }
     }
 }

@@ -7,13 +7,14 @@ mod own;
 mod place;
 mod shape;
 mod target;
+mod whole;
 
 pub use std::{any::type_name, boxed::Box, string::String, time::Duration, vec::Vec};
 
 pub use linkme;
 pub use serde::Serialize;
 
-pub use batch::{Batch, Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
+pub use batch::{Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
 pub use entry::{
     global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
     peek, refreshing, stored, write,
@@ -22,11 +23,13 @@ pub use function::{Function, Plan, REGISTRY};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
 pub use place::{Optional, instance, optional, parent, path_within};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};
+pub(crate) use whole::{Whole, whole_outcome};
+
 pub use target::{Caches, Kept, KeptNear, RefreshingWriter, Target, kept, refresh, target};
 
 pub use crate::{
     cache::Cache,
-    call::{Background, Call, Enter, Refresh, enter, skip},
+    call::{Background, Batch, Call, Enter, Refresh, enter, skip},
     codec::{Codec, Shared, Stored},
     invalidate::Invalidation,
     key::KeyWriter,

@@ -126,6 +126,9 @@ pub trait Shape: Copy + Send + Sync {
 
     /// A `None`, for shapes that have one.
     const ABSENT: Option<Self::Absent>;
+    /// Whether the value can be a `Result` or an `Option` after all: where a type parameter stands
+    /// for it, it is not known before the function is instantiated.
+    const IS_OPAQUE: bool;
 
     /// Takes a return value apart.
     fn split(returned: Self::Return) -> Split<Self>;
@@ -143,6 +146,7 @@ impl<T> Shape for Plain<T> {
     type Error = Infallible;
     type Absent = Infallible;
     const ABSENT: Option<Infallible> = None;
+    const IS_OPAQUE: bool = true;
 
     fn split(returned: T) -> Split<Self> {
         Split::Value(returned)
@@ -164,6 +168,7 @@ impl<T> Shape for Opt<T> {
     type Error = Infallible;
     type Absent = ();
     const ABSENT: Option<()> = Some(());
+    const IS_OPAQUE: bool = false;
 
     fn split(returned: Option<T>) -> Split<Self> {
         returned.map_or(Split::None(()), Split::Value)
@@ -185,6 +190,7 @@ impl<T, E> Shape for Res<T, E> {
     type Error = E;
     type Absent = Infallible;
     const ABSENT: Option<Infallible> = None;
+    const IS_OPAQUE: bool = true;
 
     fn split(returned: Result<T, E>) -> Split<Self> {
         returned.map_or_else(Split::Err, Split::Value)
@@ -206,6 +212,7 @@ impl<T, E> Shape for ResOpt<T, E> {
     type Error = E;
     type Absent = ();
     const ABSENT: Option<()> = Some(());
+    const IS_OPAQUE: bool = false;
 
     fn split(returned: Result<Option<T>, E>) -> Split<Self> {
         match returned {

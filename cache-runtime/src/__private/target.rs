@@ -41,8 +41,10 @@ impl<R> Target<R> {
 pub fn target<R>(function: &'static Function, cache: &Cache, mut key: KeyWriter) -> Target<R> {
     let invalidation = entry::invalidate(cache, function, key.copy());
     key.finish(function.plan().policy.version);
+    // Nothing is ever cached under a key that cannot be rendered.
+    let replaced = key.failure().is_none();
     let full_key = key.full().into();
-    Target { cache: cache.clone(), function, full_key, replaced: true, invalidation, returned: PhantomData }
+    Target { cache: cache.clone(), function, full_key, replaced, invalidation, returned: PhantomData }
 }
 
 /// How the values of a function are kept, seen from a writer: stored if they can be.

@@ -17,6 +17,7 @@ use crate::{
     flight::Flights,
     near::Near,
     policy::IntoTtl,
+    registry,
     report::Report,
     stats::Counters,
     store::{Store, local::LocalStore, redis::RedisStore},
@@ -291,6 +292,7 @@ impl Builder {
             pending,
             claims: Arc::default(),
             counters: Counters::new(),
+            values: registry::Values::default(),
             clock,
             settings,
             report: Report::default(),
@@ -308,6 +310,7 @@ impl Builder {
             });
         }
         super::maintain::start(&inner);
+        registry::check();
         Cache { inner, space }
     }
 }
@@ -356,6 +359,11 @@ mod tests {
         let RedisConfig { host, port, username, password, db, .. } = builder.redis;
         assert_eq!((host.as_str(), port, username.as_deref(), db), ("db", 7000, Some("app"), 3));
         assert_eq!(password.unwrap().expose_secret(), "secret-word");
+    }
+
+    #[test]
+    fn a_port_may_be_the_address_that_kubernetes_gives() {
+        assert_eq!(from(&[("REDIS_PORT", "tcp://10.0.0.1:7000")]).unwrap().redis.port, 7000);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::{
     key::{KeyWriter, escape_literal},
     lifetime::Lifetime,
     policy::IntoTtl,
+    schema::UNKNOWN,
     stats::Count,
     store::{Increment, Incremented, Payload},
 };
@@ -88,7 +89,7 @@ impl Cache {
 
     /// The value under a key, or what `load` returns, which is then stored. Like an annotated
     /// function it runs one load a key, keeps out what an invalidation has overtaken, never stores
-    /// an `Err`, and answers when the cache fails.
+    /// an `Err` or a `None`, and answers when the cache fails.
     pub fn get_or_load<'a, T, E, F, Fut>(&'a self, key: impl AsRef<str>, load: F) -> GetOrLoad<'a, F>
     where
         F: FnOnce() -> Fut,
@@ -104,6 +105,9 @@ impl Cache {
     /// The backend cannot be asked.
     pub async fn exists(&self, key: impl AsRef<str> + Send) -> Result<bool> {
         let key = escape_literal(key.as_ref());
+        if self.inner.pending.blocks(&self.space, &key, &[]) {
+            return Ok(false);
+        }
         let reading = self.counted(call::read(self, &[&key], &[]).await)?;
         let now = self.inner.clock.now();
         Ok(reading
@@ -124,6 +128,7 @@ impl Cache {
         if lifetime.is_over() {
             return self.delete(&key).await;
         }
+        self.counted(self.check_pending(&key))?;
         let (life, keep) = lifetime.from(self.inner.clock.now());
         let expired = self.inner.store.expire(&self.space.namespace, &key, life, keep).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
@@ -139,8 +144,10 @@ impl Cache {
     /// the range of `i64`.
     pub async fn increment(&self, key: impl AsRef<str> + Send, by: i64) -> Result<i64> {
         let key = escape_literal(key.as_ref());
+        self.counted(self.check_pending(&key))?;
         let payload = Payload::new(by.to_string().into_bytes());
-        let draft = Draft { payload, lifetime: Lifetime::of(self.inner.settings.ttl), tags: Vec::new(), shape: 0 };
+        let draft =
+            Draft { payload, lifetime: Lifetime::of(self.inner.settings.ttl), tags: Vec::new(), shape: UNKNOWN };
         let increment = Increment { key: &key, by, fresh: draft.value(self) };
         let sum = self.inner.store.increment(&self.space.namespace, increment).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
@@ -204,6 +211,19 @@ impl Cache {
         Invalidation::new(self.clone(), Target::Namespace)
     }
 
+    /// Refuses to build on what is stored while an invalidation that names the key has not landed:
+    /// it is known to be old.
+    fn check_pending(&self, key: &str) -> Result<()> {
+        if !self.inner.pending.blocks(&self.space, key, &[]) {
+            return Ok(());
+        }
+        invalidate::retry_in_background(&self.inner);
+        Err(Error::unavailable(
+            self.inner.store.name(),
+            "an invalidation of this key has not landed yet; it is retried",
+        ))
+    }
+
     fn counted<T>(&self, result: Result<T>) -> Result<T> {
         if result.is_err() {
             self.inner.counters.add(None, Count::Error);
@@ -234,7 +254,7 @@ impl<'a> Write<'a> {
     fn draft(&self) -> Result<Option<Draft>> {
         let lifetime = Lifetime::of(self.ttl.unwrap_or(self.cache.inner.settings.ttl));
         let payload = self.payload.clone()?;
-        Ok((!lifetime.is_over()).then(|| Draft { payload, lifetime, tags: self.tags.clone(), shape: 0 }))
+        Ok((!lifetime.is_over()).then(|| Draft { payload, lifetime, tags: self.tags.clone(), shape: UNKNOWN }))
     }
 
     async fn put(self) -> Result<()> {
@@ -245,6 +265,7 @@ impl<'a> Write<'a> {
     }
 
     async fn add(self) -> Result<bool> {
+        self.cache.counted(self.cache.check_pending(&self.key))?;
         match self.draft()? {
             Some(draft) => self.cache.counted(self.cache.put_if_absent(&self.key, &draft).await),
             None => Ok(!self.cache.exists(&self.key).await?),

@@ -28,9 +28,14 @@ impl Cache {
             Ok(cache) => cache,
             Err(error) => {
                 tracing::error!(kind = error.kind(), %error, "the cache is off: its settings cannot be used");
-                Builder::default().store(Arc::new(crate::store::broken::Broken(error))).assemble()
+                Self::off(error)
             }
         })
+    }
+
+    /// A cache that keeps nothing, in this process neither, and says why.
+    fn off(error: Error) -> Self {
+        Builder::default().near_max_bytes(0).store(Arc::new(crate::store::broken::Broken(error))).assemble()
     }
 
     /// Makes this the global cache. Do it once, before the first annotated call.
@@ -67,6 +72,31 @@ impl std::borrow::Borrow<Cache> for Global {
         match self {
             Self::Process(cache) => cache,
             Self::Test(scoped) => scoped.cache(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        __private::{Errors as _, Inner as _, L1, Outer as _, near},
+        KeyWriter,
+        call::{Enter, begin},
+    };
+
+    #[tokio::test]
+    async fn a_cache_that_is_off_keeps_nothing_in_this_process_either() {
+        let cache = Cache::off(Error::config("on purpose"));
+        for run in 0..3_u32 {
+            let shape = L1::<u32>::NEW.outer().inner().errors();
+            let mut key = KeyWriter::new(&cache.space.prefix);
+            key.literal("n");
+            let loaded = match begin(shape, near(shape), None, &cache, key) {
+                Enter::Hit(value) | Enter::Stale(value, _) => value,
+                Enter::Miss(call) => call.load(async { run }).await,
+            };
+            assert_eq!(loaded, run);
         }
     }
 }

@@ -24,6 +24,9 @@ async fn keep_tidy(inner: Weak<Inner>, _running: Running) {
     loop {
         every.tick().await;
         let Some(inner) = inner.upgrade() else { return };
-        inner.store.maintain();
+        // A large store takes a while, which would hold up the tasks of this thread.
+        if tokio::task::spawn_blocking(move || inner.store.maintain()).await.is_err() {
+            return;
+        }
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     flight::Flights,
     invalidate::Pending,
     near::{Near, NearEntry},
+    registry,
     report::Report,
     scope::{self, Scope},
     stats::{Counters, Figures, Stats},
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) pending: Arc<Pending>,
     pub(crate) claims: Arc<Claims>,
     pub(crate) counters: Counters,
+    pub(crate) values: registry::Values,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) report: Report,
@@ -129,6 +131,10 @@ impl Inner {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(space) = spaces.get(name) {
             return Arc::clone(space);
+        }
+        // Before the map grows, names that no handle has any more go: programs make them for tenants.
+        if spaces.len() == spaces.capacity() {
+            spaces.retain(|_, space| Arc::strong_count(space) > 1);
         }
         let space = Arc::new(Space::new(name, self.coherence.as_deref()));
         spaces.insert(name.to_owned(), Arc::clone(&space));
@@ -225,5 +231,21 @@ impl fmt::Debug for Cache {
             .field("backend", &self.inner.settings.backend.name())
             .field("namespace", &self.space.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn namespaces_that_nobody_holds_are_forgotten() {
+        let cache = Cache::builder().build().await.unwrap();
+        let held = cache.namespace("held");
+        for tenant in 0..10_000 {
+            let _ = cache.namespace(&tenant.to_string());
+        }
+        assert!(cache.inner.spaces.lock().unwrap().len() < 100);
+        assert!(Arc::ptr_eq(&held.space, &cache.namespace("held").space));
     }
 }

@@ -47,6 +47,13 @@ impl<S: Shape> Asked<S> {
         }
     }
 
+    pub(super) fn into_stale(self) -> Option<Kept<S>> {
+        match self {
+            Self::Stale(kept, _) => Some(kept),
+            Self::Fresh(..) | Self::Nothing(_) | Self::Unusable => None,
+        }
+    }
+
     /// The same, read in this attempt of a flight.
     pub(super) fn read_in(mut self, attempt: u64) -> Self {
         if let Self::Fresh(kept, _) | Self::Stale(kept, _) = &mut self {
@@ -55,7 +62,7 @@ impl<S: Shape> Asked<S> {
         self
     }
 
-    fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
+    pub(super) fn new(looked: Looked<S::Value>, view: View, now: Millis) -> Self {
         match looked {
             Looked::Found(value, life) => Self::of(Cached::new(value), life, view, now),
             Looked::Missing | Looked::Unreadable(_) => Self::Nothing(view),
@@ -90,7 +97,7 @@ impl<S: Shape> Call<'_, S> {
         }
     }
 
-    fn ask_near(&self) -> Asked<S> {
+    pub(super) fn ask_near(&self) -> Asked<S> {
         let fence = Fence::note(&self.cache, &self.full_key);
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;
@@ -108,7 +115,10 @@ impl<S: Shape> Call<'_, S> {
         }
         let space = &self.cache.space;
         match self.cache.inner.store.read(&space.namespace, &[self.key()], &self.tags).await {
-            Ok(reading) => Some(View { seen: None, stamp: reading.stamp, fence }),
+            Ok(reading) => {
+                let seen = reading.found.first().and_then(|found| found.seen);
+                Some(View { seen, stamp: reading.stamp, fence })
+            }
             Err(error) => {
                 self.failed("reading", &error);
                 None

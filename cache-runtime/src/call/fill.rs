@@ -2,20 +2,23 @@
 
 use std::{future::Future, time::Duration};
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
 use super::{
     Call,
     ask::View,
     look_up::{Fence, NearValue, Origin},
 };
 use crate::{
-    __private::Shape,
+    __private::{Shape, Whole, whole_outcome},
     cache::Cache,
     codec::Packed,
     epoch::Epochs,
     error::Error,
+    invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Payload, Token, Value},
+    store::{Fill, Filled, Format, Life, Payload, Token, Value},
     task,
 };
 
@@ -23,8 +26,15 @@ use crate::{
 pub(super) struct Kept {
     /// For the waiters.
     pub(super) packed: Option<Packed>,
-    /// Whether it is proven that nothing was invalidated while it was loaded.
-    pub(super) shared: bool,
+    /// That nothing was invalidated while it was loaded.
+    pub(super) proof: Option<Proof>,
+}
+
+/// Nothing that a value depends on was invalidated since its load began; as long as this process's
+/// own counters say so, which they can be asked again.
+pub(super) struct Proof {
+    fence: Fence,
+    tags: Vec<Box<str>>,
 }
 
 /// Whether a value fills a gap or replaces what may be there.
@@ -37,11 +47,21 @@ pub(super) enum Keep {
 }
 
 /// An encoded value with everything that decides about its life.
-struct Parcel {
+pub(super) struct Parcel {
     payload: Payload,
     format: Format,
     lifetime: Lifetime,
     tags: Vec<Box<str>>,
+    shape: u64,
+}
+
+impl Parcel {
+    /// What the store is given; the life begins now.
+    pub(super) fn seal(&self, cache: &Cache) -> Value {
+        let (life, keep) = self.lifetime.from(cache.inner.clock.now());
+        let (tags, payload) = (self.tags.clone(), self.payload.clone());
+        Value { life, keep, tags, shape: self.shape, format: self.format, payload }
+    }
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -55,33 +75,84 @@ impl<S: Shape + 'static> Call<'_, S> {
         waited_for: bool,
     ) -> Kept {
         let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
-        let (Some(view), Some(parcel)) = (view, self.parcel(value)) else {
-            return Kept { packed: packed(waited_for), shared: false };
+        let Some(view) = view else { return Kept { packed: packed(waited_for), proof: None } };
+        let Some(parcel) = self.parcel(value) else {
+            self.drop_replaced(&view, leased).await;
+            return Kept { packed: packed(waited_for), proof: None };
         };
-        let packed_for_near = self.fills_near();
-        let packed = packed(waited_for || packed_for_near);
-        let shared = self.keep(parcel, &view, leased, how, packed.clone()).await;
-        Kept { packed, shared }
+        let packed = packed(waited_for || self.fills_near());
+        let proof = self.keep(parcel, &view, leased, how, packed.clone()).await;
+        Kept { packed, proof }
     }
 
-    /// Stores that there is nothing, if the function caches that. Returns whether it is proven
-    /// that nothing was invalidated meanwhile.
-    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> bool {
-        let Some(view) = view else { return false };
-        let Some(ttl) = self.policy().negative_ttl else {
-            return self.is_proven_current(Some(&view));
-        };
-        let parcel = Parcel {
-            payload: Payload::new(*b"null"),
-            format: Format::Absent,
-            lifetime: Lifetime::under(self.policy(), ttl),
-            tags: self.tags.clone(),
+    /// Stores that there is nothing, if the function caches that. Returns the proof that nothing
+    /// was invalidated meanwhile, if there is one.
+    pub(super) async fn keep_none(&self, view: Option<View>, leased: Option<Leased>, how: Keep) -> Option<Proof> {
+        let view = view?;
+        let Some(parcel) = self.parcel_of_none() else {
+            let proven = self.is_proven_current(Some(&view));
+            self.drop_replaced(&view, leased).await;
+            return proven.then(|| Proof { fence: view.fence, tags: self.tags.clone() });
         };
         self.keep(parcel, &view, leased, how, None).await
     }
 
+    /// The stored form of a `None`, if the function caches that.
+    pub(super) fn parcel_of_none(&self) -> Option<Parcel> {
+        Some(Parcel {
+            payload: Payload::new(*b"null"),
+            format: Format::Absent,
+            lifetime: Lifetime::under(self.policy(), self.policy().negative_ttl?),
+            tags: self.tags.clone(),
+            shape: crate::schema::UNKNOWN,
+        })
+    }
+
+    /// Drops what is stored when a load has come to something that is not: else a refresh that finds
+    /// nothing would leave the value that is gone to be served on.
+    async fn drop_replaced(&self, view: &View, leased: Option<Leased>) {
+        let Cache { inner, space } = &self.cache;
+        if let Some(leased) = leased {
+            if view.seen.is_none() {
+                return;
+            }
+            let release = Fill { key: self.key(), token: leased.token, stamp: view.stamp, value: None };
+            match inner.store.fill(&space.namespace, release).await {
+                // Somebody came between: what is stored now is not what this load replaces.
+                Ok(Filled::Rejected) => return leased.settle(),
+                Ok(Filled::Current | Filled::Overtaken) => leased.settle(),
+                Err(error) => return self.failed("giving a lease back", &error),
+            }
+        } else if self.codec.is_stored() || !self.has_near() {
+            return;
+        }
+        self.drop_stored().await;
+    }
+
+    /// Drops what is stored under the key.
+    pub(super) async fn drop_stored(&self) {
+        let target = Target::Keys(vec![self.key().into()]);
+        if let Err(error) = invalidate::apply(self.cache.clone(), target).await {
+            self.failed("dropping a value that is gone", &error);
+        }
+    }
+
+    fn has_near(&self) -> bool {
+        let Cache { inner, space } = &self.cache;
+        let slots = space.slots(&self.full_key);
+        inner.near.as_ref().is_some_and(|near| {
+            near.get(&self.full_key, &slots, &inner.epochs, inner.coherence.as_deref(), inner.clock.now()).is_some()
+        })
+    }
+
     /// The value in the form in which it is stored; `None` when it is not to be stored.
-    fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+    pub(super) fn parcel(&self, value: &S::Value) -> Option<Parcel> {
+        if let Some(outcome) = whole_outcome::<S>(value) {
+            if outcome == Whole::Err {
+                self.count(Count::LoadError);
+            }
+            return None;
+        }
         let by_value = &self.by_value;
         if by_value.unless.as_ref().is_some_and(|unless| unless(value)) {
             return None;
@@ -113,10 +184,10 @@ impl<S: Shape + 'static> Call<'_, S> {
         tags.extend(by_value.tags.as_ref().map(|tags| tags(value)).into_iter().flatten());
         tags.sort_unstable();
         tags.dedup();
-        Some(Parcel { payload, format: Format::Json, lifetime, tags })
+        Some(Parcel { payload, format: Format::Json, lifetime, tags, shape: self.codec.shape() })
     }
 
-    /// Returns whether it is proven that nothing was invalidated since `view`.
+    /// Returns the proof that nothing was invalidated since `view`, if there is one.
     async fn keep(
         &self,
         parcel: Parcel,
@@ -124,25 +195,33 @@ impl<S: Shape + 'static> Call<'_, S> {
         leased: Option<Leased>,
         how: Keep,
         packed: Option<Packed>,
-    ) -> bool {
-        let (life, keep) = parcel.lifetime.from(self.cache.inner.clock.now());
-        let value = Value {
-            life,
-            keep,
-            tags: parcel.tags.clone(),
-            shape: 0,
-            format: parcel.format,
-            payload: parcel.payload.clone(),
-        };
+    ) -> Option<Proof> {
+        let value = parcel.seal(&self.cache);
+        let life = value.life;
         #[cfg(feature = "test-kit")]
         if self.cache.inner.settings.unfenced {
-            return self.keep_unfenced(parcel).await;
+            let fence = view.fence;
+            return self.keep_unfenced(parcel).await.then(|| Proof { fence, tags: Vec::new() });
         }
         let current = match leased {
             Some(leased) => self.fill(leased, view, value).await,
             // Only values without a stored form come this far without a lease and may be kept.
             None => !self.codec.is_stored(),
         };
+        self.settle(parcel, life, view, current, how, packed)
+    }
+
+    /// Keeps a value near once the store has answered that its fill is `current`. Returns the
+    /// proof that nothing was invalidated since `view`, if there is one.
+    pub(super) fn settle(
+        &self,
+        parcel: Parcel,
+        life: Life,
+        view: &View,
+        current: bool,
+        how: Keep,
+        packed: Option<Packed>,
+    ) -> Option<Proof> {
         // The store's answer covers what other processes did; the fence what this one did, and
         // what was done between the store's answer and now.
         let current = current && view.fence.holds(&self.cache, &self.full_key, &parcel.tags);
@@ -160,7 +239,12 @@ impl<S: Shape + 'static> Call<'_, S> {
             let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
             near.insert(&self.cache, &self.full_key, fence, origin);
         }
-        current
+        current.then_some(Proof { fence, tags: parcel.tags })
+    }
+
+    /// Whether what was proven is so still.
+    pub(super) fn still_holds(&self, proof: Option<Proof>) -> bool {
+        proof.is_some_and(|Proof { fence, tags }| fence.holds(&self.cache, &self.full_key, &tags))
     }
 
     /// What a cache without fences does: the value is stored as of now, whenever it was loaded.
@@ -174,7 +258,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// Whether a value is kept near as it is stored. Where others' changes are heard, one's own
     /// are too, and may be heard before or after the store's answer: the entry would be out of
     /// date at once. There the next read keeps the value near.
-    fn fills_near(&self) -> bool {
+    pub(super) fn fills_near(&self) -> bool {
         let inner = &self.cache.inner;
         !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none())
     }
@@ -223,13 +307,32 @@ pub(super) struct Leased {
     held: bool,
 }
 
+/// Runs a load, and lengthens its leases for as long as it takes.
+pub(super) async fn renewing_all<F: Future>(leases: &[&Leased], load: F) -> F::Output {
+    let renewals = leases.iter().filter(|leased| leased.cache.inner.store.is_shared());
+    let mut renewals: FuturesUnordered<_> = renewals.map(|leased| leased.keep_renewing()).collect();
+    if renewals.is_empty() {
+        return load.await;
+    }
+    tokio::select! {
+        biased;
+        loaded = load => loaded,
+        // None of them ends, so there is one to wait for at any time.
+        Some(never) = renewals.next() => match never {},
+    }
+}
+
 impl Leased {
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
     pub(super) fn new(cache: &Cache, key: &str, token: Token) -> Self {
         Self { cache: cache.clone(), key: key.into(), token, held: true }
     }
 
     /// The store has taken the lease back by itself.
-    fn settle(mut self) {
+    pub(super) fn settle(mut self) {
         self.held = false;
     }
 

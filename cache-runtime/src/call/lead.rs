@@ -17,6 +17,9 @@ use crate::{
     store::{Lease, LeaseRequest, Released, Token},
 };
 
+/// How long a lease lives in a store that only this process uses: nobody else could hold one that
+/// is never given back, so it need not be renewed, and a long load keeps it to its end.
+const OWN_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a leader first waits for another process's load, and at most between two looks,
 /// where nobody tells that it is over.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
@@ -79,7 +82,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// have its answer too.
     pub(super) fn answer_all(&self, lead: Lead, cached: Cached<S>) -> S::Return {
         let outcome = lead.is_waited_for().then(|| cached.outcome(&self.codec));
-        lead.end(outcome, false);
+        lead.end(outcome, || false);
         cached.into_return()
     }
 
@@ -94,13 +97,13 @@ impl<S: Shape + 'static> Call<'_, S> {
             Split::Value(value) => {
                 self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
-                lead.end(kept.packed.map(Outcome::Value), kept.shared);
+                lead.end(kept.packed.map(Outcome::Value), || self.still_holds(kept.proof));
                 S::value(value)
             }
             Split::None(absent) => {
                 self.close(&lead);
-                let shared = self.keep_none(view, leased, Keep::Missing).await;
-                lead.end(Some(Outcome::None), shared);
+                let proof = self.keep_none(view, leased, Keep::Missing).await;
+                lead.end(Some(Outcome::None), || self.still_holds(proof));
                 S::absent(absent)
             }
             Split::Err(error) => {
@@ -116,7 +119,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                     lead.end_with_earlier(outcome, read_in);
                     return stale.into_return();
                 }
-                lead.end(outcome, self.is_proven_current(view.as_ref()));
+                lead.end(outcome, || self.is_proven_current(view.as_ref()));
                 S::error(error)
             }
         }
@@ -124,7 +127,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// Closes the flight before its outcome is sent to a store that others change too. Where
     /// nobody else does, this process's epochs tell late callers apart.
-    fn close(&self, lead: &Lead) {
+    pub(super) fn close(&self, lead: &Lead) {
         if self.codec.is_stored() && self.cache.inner.store.is_shared() {
             lead.close();
         }
@@ -147,9 +150,9 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
     }
 
-    async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
+    pub(super) async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
         let inner = &self.cache.inner;
-        let ttl = inner.settings.lease;
+        let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
         match inner.store.lease(&self.cache.space.namespace, request).await {
             Ok(lease) => Some(lease),
@@ -202,7 +205,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 }
 
 /// How long a leader waits for another process.
-struct Patience {
+pub(super) struct Patience {
     until: Instant,
     next: Duration,
     watched: Option<Released>,
@@ -222,7 +225,7 @@ impl Patience {
     ///
     /// The first time, if its end can be told, it only begins to watch: 1. the lease is found
     /// held; 2. it ends; 3. the watch begins, too late. So look again in between.
-    async fn wait(&mut self, cache: &Cache, key: &str) -> bool {
+    pub(super) async fn wait(&mut self, cache: &Cache, key: &str) -> bool {
         if Instant::now() >= self.until {
             return false;
         }
@@ -242,7 +245,7 @@ impl Patience {
     }
 
     /// Whether to look again at once because the entry changed in between.
-    fn again(&mut self) -> bool {
+    pub(super) fn again(&mut self) -> bool {
         self.looks += 1;
         self.looks < MOST_LOOKS
     }

@@ -13,11 +13,16 @@
 
 use std::{any::TypeId, future::Future};
 
-use super::{Cached, Call, ask::Asked, lead::Grant};
+use super::{
+    Cached, Call,
+    ask::{Asked, Kept},
+    lead::Grant,
+};
 use crate::{
     __private::Shape,
     epoch::Epoch,
     flight::{Lead, Outcome, Seat, Waited},
+    registry,
     scope::{self, Scope},
     stats::Count,
 };
@@ -45,6 +50,9 @@ impl<S: Shape + 'static> Call<'_, S> {
     where
         F: Future<Output = S::Return>,
     {
+        if let Some(function) = self.function {
+            registry::note_type::<S::Value>(&self.cache, function);
+        }
         if let Some(grant) = scope::take_grant::<Grant>(&self.full_key) {
             return self.run_and_keep(*grant, None, body).await;
         }
@@ -73,14 +81,19 @@ impl<S: Shape + 'static> Call<'_, S> {
     where
         F: Future<Output = S::Return>,
     {
-        let (seat, mut asked, mut before) = (self.seat(), Some(asked), None);
-        if matches!(seat, Seat::Wait(_)) {
-            // What was read before the wait is old news after it.
-            before = asked.take();
+        let mut asked = Some(asked);
+        let mut stale = None;
+        let seat = self.seat();
+        if !matches!(seat, Seat::Lead(_)) {
+            // What was read before the wait is old news after it, and good only in place of an error.
+            stale = asked.take().and_then(Asked::into_stale);
         }
-        let lead = match self.await_patiently(seat, before).await {
-            Place::Answered(answer) => return answer,
-            Place::Alone => return self.run(None, body).await,
+        let lead = match self.await_patiently(seat, &mut stale).await {
+            Place::Answered(answer) => return self.or_stale(answer, stale),
+            Place::Alone => {
+                let returned = self.run(None, body).await;
+                return self.or_stale(returned, stale);
+            }
             Place::Leads(lead) => lead,
         };
         if self.loads_detached(asked.as_ref())
@@ -98,13 +111,18 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// As `await_outcome`; under `soft_timeout` only so long, if there was a stale value before.
-    async fn await_patiently(&self, seat: Seat, before: Option<Asked<S>>) -> Place<S> {
-        let (Some(limit), Some(Asked::Stale(stale, _))) = (self.policy().soft_timeout, before) else {
+    async fn await_patiently(&self, seat: Seat, stale: &mut Option<Kept<S>>) -> Place<S> {
+        let Some(limit) = self.policy().soft_timeout.filter(|_| stale.is_some()) else {
             return self.await_outcome(seat).await;
         };
-        match tokio::time::timeout(limit, self.await_outcome(seat)).await {
-            Ok(place) => place,
-            Err(_) => Place::Answered(self.answer_stale(stale.cached)),
+        let waited = tokio::time::timeout(limit, self.await_outcome(seat)).await.ok();
+        match (waited, stale.take()) {
+            (None, Some(kept)) => Place::Answered(self.answer_stale(kept.cached)),
+            (None, None) => Place::Alone,
+            (Some(place), kept) => {
+                *stale = kept;
+                place
+            }
         }
     }
 
@@ -131,7 +149,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     pub(super) fn seat(&self) -> Seat {
-        self.cache.inner.flights.join(&self.full_key, TypeId::of::<S>(), self.epoch())
+        self.cache.inner.flights.join(&self.full_key, TypeId::of::<S::Value>(), self.epoch())
     }
 
     pub(super) fn epoch(&self) -> Epoch {

@@ -66,6 +66,24 @@ impl Fence {
     }
 }
 
+/// The fresh value, or cached `None`, of a key whose values are only here.
+pub(crate) fn look_near<T>(cache: &Cache, key: &str, codec: &Codec<T>) -> Option<Option<T>> {
+    let Cache { inner, space } = cache;
+    if inner.pending.blocks(space, key, &[]) {
+        return None;
+    }
+    let (full_key, now) = (space.full_key(key), inner.clock.now());
+    let entry =
+        inner.near.as_ref()?.get(&full_key, &space.slots(&full_key), &inner.epochs, inner.coherence.as_deref(), now)?;
+    if now >= entry.life.fresh_until {
+        return None;
+    }
+    match &entry.value {
+        Some(packed) => codec.unpack(packed).map(Some),
+        None => Some(None),
+    }
+}
+
 /// Reads keys of one namespace in one trip.
 pub(crate) async fn look_up<T>(
     cache: &Cache,
@@ -128,6 +146,9 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
     }
     let value = match head.format {
         Format::Absent => None,
+        Format::Json if codec.is_foreign(head.shape) => {
+            return Looked::Unreadable("it was written as another shape of this type".to_owned());
+        }
         Format::Json => match codec.decode(&entry.payload) {
             Ok(value) => Some(value),
             Err(message) => return Looked::Unreadable(message),

@@ -6,6 +6,7 @@
 //! the ttl.
 
 mod ask;
+mod batch;
 mod fill;
 mod lead;
 mod load;
@@ -23,7 +24,9 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use look_up::{Looked, look_up, read};
+pub use batch::Batch;
+pub(crate) use batch::Pieces;
+pub(crate) use look_up::{Looked, look_near, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
 
@@ -78,7 +81,33 @@ struct ByValue<'c, T> {
 }
 
 /// Something that follows from a value.
-type OfValue<'c, T, Out> = Box<dyn Fn(&T) -> Out + Send + Sync + 'c>;
+type OfValue<'c, T, Out> = Arc<dyn Fn(&T) -> Out + Send + Sync + 'c>;
+
+impl<T> Clone for ByValue<'_, T> {
+    fn clone(&self) -> Self {
+        Self { ttl: self.ttl.clone(), tags: self.tags.clone(), unless: self.unless.clone() }
+    }
+}
+
+impl<'c, T> ByValue<'c, T> {
+    const NONE: Self = Self { ttl: None, tags: None, unless: None };
+
+    fn set_tags<I>(&mut self, tags: impl Fn(&T) -> I + Send + Sync + 'c)
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        let escaped = |tag: I::Item| crate::key::escape_literal(tag.as_ref()).into();
+        self.tags = Some(Arc::new(move |value: &T| tags(value).into_iter().map(escaped).collect()));
+    }
+
+    fn set_ttl<D: IntoTtl>(&mut self, ttl: impl Fn(&T) -> D + Send + Sync + 'c) {
+        self.ttl = Some(Arc::new(move |value: &T| ttl(value).into_ttl()));
+    }
+
+    fn set_unless(&mut self, unless: impl Fn(&T) -> bool + Send + Sync + 'c) {
+        self.unless = Some(Arc::new(unless));
+    }
+}
 
 /// Begins a call: answers it from the decoded values of this process if that can be done.
 ///
@@ -249,7 +278,6 @@ impl<'c, S: Shape> Call<'c, S> {
         scope: Scope,
     ) -> Self {
         let cache = function.map_or_else(|| cache.clone(), |function| cache.of(function));
-        let by_value = ByValue { ttl: None, tags: None, unless: None };
         Self {
             cache,
             function,
@@ -259,7 +287,7 @@ impl<'c, S: Shape> Call<'c, S> {
             scope,
             ttl: None,
             tags: Vec::new(),
-            by_value,
+            by_value: ByValue::NONE,
             background: Mutex::new(None),
         }
     }
@@ -274,6 +302,11 @@ impl<'c, S: Shape> Call<'c, S> {
     /// One tag, from the arguments.
     #[must_use]
     pub fn tag(mut self, render: impl FnOnce(&mut KeyWriter)) -> Self {
+        self.add_tag(render);
+        self
+    }
+
+    fn add_tag(&mut self, render: impl FnOnce(&mut KeyWriter)) {
         let mut writer = KeyWriter::new("");
         render(&mut writer);
         match writer.failure() {
@@ -284,7 +317,6 @@ impl<'c, S: Shape> Call<'c, S> {
             }
             None => self.tags.push(writer.full().into()),
         }
-        self
     }
 
     /// More tags, from the value.
@@ -294,24 +326,21 @@ impl<'c, S: Shape> Call<'c, S> {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let tags = move |value: &S::Value| {
-            tags(value).into_iter().map(|tag| crate::key::escape_literal(tag.as_ref()).into()).collect()
-        };
-        self.by_value.tags = Some(Box::new(tags));
+        self.by_value.set_tags(tags);
         self
     }
 
     /// How long the value lives, from the value.
     #[must_use]
     pub fn ttl_with<D: IntoTtl>(mut self, ttl: impl Fn(&S::Value) -> D + Send + Sync + 'c) -> Self {
-        self.by_value.ttl = Some(Box::new(move |value| ttl(value).into_ttl()));
+        self.by_value.set_ttl(ttl);
         self
     }
 
     /// Values that are not to be cached.
     #[must_use]
     pub fn unless(mut self, unless: impl Fn(&S::Value) -> bool + Send + Sync + 'c) -> Self {
-        self.by_value.unless = Some(Box::new(unless));
+        self.by_value.set_unless(unless);
         self
     }
 

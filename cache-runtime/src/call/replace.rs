@@ -49,7 +49,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// or the store cannot tell.
     pub(crate) async fn replace(&self, value: &S::Value, replacement: Replacement) -> bool {
         let Replacement { view, leased } = replacement;
-        self.keep_value(value, view, leased, Keep::Replacing, false).await.shared
+        self.keep_value(value, view, leased, Keep::Replacing, false).await.proof.is_some()
     }
 
     /// Loads whatever is stored, and stores it.

@@ -152,8 +152,9 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         let joined = match self.policy().soft_timeout {
             Some(limit) if fallback.is_some() => match tokio::time::timeout(limit, &mut task).await {
                 Ok(joined) => joined,
-                Err(_) => match fallback.take() {
+                Err(_) => match fallback.take_if(|stale| self.cache.inner.clock.now() < stale.life.dead_at) {
                     Some(stale) => return self.answer_stale(stale.cached),
+                    // It died while the load was waited for.
                     None => task.await,
                 },
             },
@@ -184,7 +185,7 @@ pub(super) fn is_due(policy: &Policy, life: Life, now: Millis) -> bool {
 
 impl<S: Shape + 'static> Call<'_, S> {
     /// The return value, or the stale one in place of an error if the function's options say so.
-    fn or_stale(&self, returned: S::Return, fallback: Option<Kept<S>>) -> S::Return {
+    pub(super) fn or_stale(&self, returned: S::Return, fallback: Option<Kept<S>>) -> S::Return {
         use crate::__private::Split;
         match S::split(returned) {
             Split::Err(error) => match self.instead_of_error(fallback) {

@@ -47,6 +47,17 @@ async fn a_second_call_is_a_hit() {
 }
 
 #[tokio::test]
+async fn a_load_that_takes_longer_than_a_lease_is_stored() {
+    let (cache, clock) = cache().await;
+    let loaded = cached_call!(cache, "n", u32, async {
+        clock.advance(Duration::from_secs(60));
+        1
+    });
+    assert_eq!(loaded, 1);
+    assert_eq!(cache.get::<u32>("n").await.unwrap(), Some(1));
+}
+
+#[tokio::test]
 async fn an_invalidation_during_a_load_keeps_the_old_value_out() {
     let (cache, _) = cache().await;
     let old: Result<u32, String> = cached_call!(cache, "n", Result<u32, String>, async {

@@ -2,25 +2,33 @@
 
 use std::{future::Future, sync::Arc};
 
-use super::{Edge, End, Flight, Flights, Outcome, cycle};
+use super::{Edge, End, Flight, Flights, Group, Outcome, cycle};
 
 /// The leader's seat. Dropping it before [`Lead::end`] hands it to a waiter.
 pub(crate) struct Lead {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
     ended: bool,
-    /// The wait of the load that this call is part of, if it is part of one.
-    _edge: Option<Edge>,
+    /// The wait of the load that this call is part of, if it is part of one; or the wait for the
+    /// group whose work ends this flight.
+    edge: Option<Edge>,
 }
 
 impl Lead {
     pub(super) fn new(flights: &Arc<Flights>, flight: Arc<Flight>, edge: Option<Edge>) -> Self {
-        Self { flights: Arc::clone(flights), flight, ended: false, _edge: edge }
+        Self { flights: Arc::clone(flights), flight, ended: false, edge }
     }
 
     /// Runs the flight's load: calls within it that would wait for it are told apart.
     pub(crate) fn loading<F: Future>(&self, load: F) -> impl Future<Output = F::Output> + use<F> {
         cycle::loading(self.flight.id, load)
+    }
+
+    /// The group's work ends this flight.
+    pub(crate) fn belong_to(&mut self, group: &Group) {
+        // First of all: the group no longer waits for a flight that waits for the group.
+        self.edge = None;
+        self.edge = group.ends(self.flight.id);
     }
 
     /// A load or a read begins: whoever joins from here on may have called after an invalidation
@@ -50,23 +58,30 @@ impl Lead {
         self.flight.lock().waiters > 0
     }
 
-    /// Ends the flight with what its last attempt came to. `shared` says that nothing was
-    /// invalidated from the beginning of that attempt until the flight was closed. `None` is an
-    /// outcome that cannot be given to others.
-    pub(crate) fn end(self, outcome: Option<Outcome>, shared: bool) {
-        let last = self.flight.lock().attempts;
-        self.end_with(outcome, shared, last);
+    /// Ends the flight with what its last attempt came to. `shared` says whether nothing was
+    /// invalidated from the beginning of that attempt until the flight was closed or, if it was
+    /// not, until now. `None` is an outcome that cannot be given to others.
+    pub(crate) fn end(self, outcome: Option<Outcome>, shared: impl FnOnce() -> bool) {
+        self.end_with(outcome, None, shared);
     }
 
     /// Ends the flight with what an earlier attempt came to; 0 is one from before the flight.
     pub(crate) fn end_with_earlier(self, outcome: Option<Outcome>, attempt: u64) {
-        self.end_with(outcome, false, attempt);
+        self.end_with(outcome, Some(attempt), || false);
     }
 
-    fn end_with(mut self, outcome: Option<Outcome>, shared: bool, attempt: u64) {
+    fn end_with(mut self, outcome: Option<Outcome>, attempt: Option<u64>, shared: impl FnOnce() -> bool) {
         self.ended = true;
-        // Over before it leaves the board: nobody puts it back.
-        self.flight.lock().end = Some(End { outcome, attempt, shared });
+        {
+            let mut state = self.flight.lock();
+            // 1. It is found that nothing was invalidated. 2. A tag is, and its caller is told so.
+            // 3. A call joins: only keys and namespaces make it keep away. 4. The flight ends, and
+            // the call gets what 2 has made old. So nobody may join between 1 and 4.
+            let shared = shared();
+            let attempt = attempt.unwrap_or(state.attempts);
+            // Over before it leaves the board: nobody puts it back.
+            state.end = Some(End { outcome, attempt, shared });
+        }
         self.flights.retire(&self.flight);
         self.flight.changed.notify_waiters();
     }

@@ -34,7 +34,7 @@ use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use self::cycle::{Edge, FlightId};
-pub(crate) use self::{lead::Lead, wait::Wait};
+pub(crate) use self::{cycle::Group, lead::Lead, wait::Wait};
 use crate::{codec::Packed, epoch::Epoch};
 
 const SHARDS: usize = 16;
@@ -53,11 +53,12 @@ pub(crate) struct Flights {
     hasher: RandomState,
 }
 
-/// A key and the shape of the function that loads it: outcomes of two shapes are not shared.
+/// A key and the type of the value that is loaded for it. Functions of one key that return the value
+/// in different ways, or for many keys at once, share its flight.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct FlightKey {
     full_key: Arc<str>,
-    shape: TypeId,
+    value: TypeId,
 }
 
 pub(crate) struct Flight {
@@ -113,8 +114,8 @@ impl Flights {
 
     /// Joins the key's flight or begins one. A flight that an invalidation has overtaken is
     /// left to those who are in it.
-    pub(crate) fn join(self: &Arc<Self>, full_key: &str, shape: TypeId, epoch: Epoch) -> Seat {
-        let key = FlightKey { full_key: full_key.into(), shape };
+    pub(crate) fn join(self: &Arc<Self>, full_key: &str, value: TypeId, epoch: Epoch) -> Seat {
+        let key = FlightKey { full_key: full_key.into(), value };
         let mut shard = self.shard(&key);
         if let Some(flight) = shard.get(&key)
             && flight.epoch == epoch
@@ -127,6 +128,21 @@ impl Flights {
         shard.insert(key, Arc::clone(&flight));
         let edge = cycle::wait_for(flight.id);
         Seat::Lead(Lead::new(self, flight, edge))
+    }
+
+    /// A waiter's seat in the key's flight, if another caller leads it now.
+    pub(crate) fn join_if_led(self: &Arc<Self>, full_key: &str, value: TypeId, epoch: Epoch) -> Option<Wait> {
+        let key = FlightKey { full_key: full_key.into(), value };
+        let flight = self.shard(&key).get(&key).filter(|flight| flight.epoch == epoch).map(Arc::clone)?;
+        let mut state = flight.lock();
+        if !state.led || state.end.is_some() {
+            return None;
+        }
+        let edge = cycle::wait_for(flight.id)?;
+        state.waiters += 1;
+        let joined_at = state.attempts;
+        drop(state);
+        Some(Wait::new(self, flight, joined_at, edge))
     }
 
     fn take_seat(self: &Arc<Self>, flight: &Arc<Flight>) -> Option<Seat> {
@@ -208,5 +224,29 @@ impl Flight {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::epoch::Epochs;
+
+    #[test]
+    fn nobody_joins_between_the_proof_and_the_end() {
+        let (flights, shape) = (Arc::new(Flights::new()), TypeId::of::<()>());
+        let epoch = Epochs::new().of([Epochs::key("app:n")]);
+        let Seat::Lead(lead) = flights.join("app:n", shape, epoch) else { panic!("the first one leads") };
+        lead.begin_attempt();
+        let mut late = None;
+        lead.end(Some(Outcome::None), || {
+            let flights = Arc::clone(&flights);
+            late = Some(thread::spawn(move || matches!(flights.join("app:n", shape, epoch), Seat::Lead(_))));
+            thread::sleep(Duration::from_millis(50)); // the time in which it would join
+            true
+        });
+        assert!(late.unwrap().join().unwrap(), "it joined a flight whose proof it came too late for");
     }
 }

@@ -142,9 +142,11 @@ pub(crate) async fn apply(cache: Cache, target: Target) -> Result<u64> {
             guard.acknowledged();
             Ok(removed)
         }
-        // Nothing was ever stored through a cache that could not be configured.
+        // Nothing was ever stored through a cache that could not be configured: no retry could land.
         Err(error @ Error::Config(_)) => {
-            guard.target = None;
+            if let Some(target) = guard.target.take() {
+                advance(&guard.cache.inner.epochs, &guard.cache.space, &target);
+            }
             Err(error)
         }
         Err(error) => {
@@ -250,6 +252,8 @@ async fn retry_until_landed(cache: Weak<Inner>, running: Running) {
                 }
                 Err(error) => {
                     failed = true;
+                    // One that cannot land must not keep the others from landing.
+                    inner.pending.put_last(item.id);
                     inner.report.failure(&inner.clock, "retrying an invalidation", &error);
                     break;
                 }

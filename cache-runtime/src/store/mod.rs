@@ -403,7 +403,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Drops what is dead. Called about once a second.
     fn maintain(&self) {}
 
-    /// Live entries, for stores that count them.
+    /// How many entries are held, for stores that can tell at once. Dead and invalid ones count until
+    /// they are swept.
     fn entries(&self) -> Option<u64> {
         None
     }

@@ -82,6 +82,7 @@ impl Shard {
         selected.map(|item| item.key().clone()).collect()
     }
 
+    #[cfg(test)]
     pub(super) fn count_where(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> u64 {
         self.cache.iter().filter(|item| select(item.key(), &item.value().entry.head)).count() as u64
     }

@@ -25,6 +25,8 @@ pub(super) struct RunId(Box<str>);
 #[derive(Clone)]
 pub(super) struct Dialer {
     client: Client,
+    /// `host:port`, for errors.
+    address: String,
     limit: Duration,
     /// Whether each link asks which run of the server it has reached: one more trip.
     identifies: bool,
@@ -52,7 +54,8 @@ impl Dialer {
             .set_redis_settings(login)
             .set_tcp_settings(tcp);
         let client = Client::open(info).map_err(|error| fault::of_client(error, config.operation_timeout))?;
-        Ok(Self { client, limit: config.operation_timeout, identifies: false })
+        let address = format!("{}:{}", config.host, config.port);
+        Ok(Self { client, address, limit: config.operation_timeout, identifies: false })
     }
 
     /// From now on links know which run of the server they have reached.
@@ -78,7 +81,7 @@ impl Dialer {
         // Answers are bounded by the deadline of the operation that waits for them, not here.
         let config = self.config();
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = self.within(connecting).await?;
+        let mut connection = self.within(connecting).await.map_err(|error| fault::at(&self.address, error))?;
         let run_id = match self.identifies {
             true => Some(self.run_id(&mut connection).await?),
             false => None,
@@ -100,7 +103,8 @@ impl Dialer {
             hear(push);
             Ok::<(), std::convert::Infallible>(())
         });
-        self.within(client.get_multiplexed_async_connection_with_config(&config)).await
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        self.within(connecting).await.map_err(|error| fault::at(&self.address, error))
     }
 
     /// The run of the server behind a connection.

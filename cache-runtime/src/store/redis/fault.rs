@@ -22,7 +22,23 @@ pub(super) fn of_client(error: RedisError, limit: Duration) -> Error {
         return of_code(code, error.detail());
     }
     // Errors of the network name no more than the system's words.
-    Error::Unavailable { backend: BACKEND, message: error.category().to_owned().into(), source: Some(Arc::new(error)) }
+    let io = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let message = match io {
+        Some(io) => io.to_string(),
+        None if error.is_connection_refusal() => "connection refused".to_owned(),
+        None => error.category().to_owned(),
+    };
+    Error::Unavailable { backend: BACKEND, message: message.into(), source: Some(Arc::new(error)) }
+}
+
+/// The same error, with where the server was looked for.
+pub(super) fn at(address: &str, error: Error) -> Error {
+    match error {
+        Error::Unavailable { backend, message, source } => {
+            Error::Unavailable { backend, message: format!("no connection to {address}: {message}").into(), source }
+        }
+        other => other,
+    }
 }
 
 /// What the server answered to one command.

@@ -1,11 +1,14 @@
 //! One operation: a link, a deadline, and commands in order.
 
+use std::time::Duration;
+
 use bb8_redis::redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     error::{Error, Result},
     store::Namespace,
+    task,
 };
 
 use super::{
@@ -26,6 +29,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Begins on any link.
     pub(super) async fn begin(pool: &'a Pool) -> Result<Self> {
+        in_runtime()?;
         let begun = Instant::now();
         let deadline = begun + pool.limit();
         let link = tokio::time::timeout_at(deadline, pool.link()).await.map_err(|_| fault::timeout(pool.limit()))??;
@@ -36,6 +40,7 @@ impl<'a> Session<'a> {
     pub(super) async fn resume(pool: &'a Pool, number: u64) -> Result<Self> {
         match pool.link_of(number) {
             Some(link) => {
+                in_runtime()?;
                 let begun = Instant::now();
                 Ok(Self { pool, link, begun, deadline: begun + pool.limit() })
             }
@@ -70,6 +75,11 @@ impl<'a> Session<'a> {
         self.call(Call::new(&GUARD, keys).show(new_token()?)).await?;
         self.link.set_guarded(space);
         Ok(())
+    }
+
+    /// What to send if the command that follows is not answered, or not waited for.
+    pub(super) fn undo_with(&self, call: Call) -> Undo {
+        Undo { link: self.link.clone(), limit: self.pool.limit(), call: Some(call) }
     }
 
     /// One script.
@@ -127,6 +137,45 @@ impl<'a> Session<'a> {
                 Err(fault::timeout(self.pool.limit()))
             }
         }
+    }
+}
+
+/// Time-outs need tokio's clock, which panics where there is none: a caller outside of a runtime is
+/// told instead.
+fn in_runtime() -> Result<()> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::unavailable(super::BACKEND, "it can be asked only within a tokio runtime")),
+    }
+}
+
+/// Takes back what a command may do that was not answered. It is sent on the same connection when
+/// this is dropped, so that it comes after that command however late both arrive.
+pub(super) struct Undo {
+    link: Link,
+    limit: Duration,
+    call: Option<Call>,
+}
+
+impl Undo {
+    /// The command was answered.
+    pub(super) fn disarm(mut self) {
+        self.call = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        if Handle::try_current().is_err() {
+            return;
+        }
+        let (mut connection, limit) = (self.link.connection.clone(), self.limit);
+        task::detach(async move {
+            let command = call.by_source();
+            // Nobody is there to be told, and what is not taken back ends by itself.
+            let _ = tokio::time::timeout(limit, connection.req_packed_command(&command)).await;
+        });
     }
 }
 

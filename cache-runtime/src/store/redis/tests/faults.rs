@@ -316,3 +316,29 @@ async fn a_server_that_refuses_writes_fails_invalidations_and_says_so() {
     let _ = setup.server.cli(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(setup.on.invalidate(&["key"]).await, 1);
 }
+
+#[tokio::test]
+async fn a_lease_that_was_not_answered_is_given_back() {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(server.port());
+    let on = Setup::fixture(&hasty(&server, &proxy)).await;
+    let stamp = on.stamp(&[]).await;
+    let ttl = Duration::from_secs(600);
+    let request = LeaseRequest { key: "key", ttl, seen: None, stamp, force: false };
+    for patience in [LIMIT * 4, LIMIT / 2] {
+        // Once the time is up, once the caller goes before.
+        proxy.set(Direction::Replies, Traffic::Hold);
+        let asked = tokio::time::timeout(patience, on.store.lease(&on.space, request)).await;
+        assert!(!matches!(asked, Ok(Ok(_))), "{asked:?}");
+        proxy.heal();
+        let until = Instant::now() + Duration::from_secs(10);
+        let token = loop {
+            match on.store.lease(&on.space, request).await {
+                Ok(Lease::Granted(token)) => break token,
+                other => assert!(Instant::now() < until, "nobody holds the lease, and nobody gets it: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        on.fill(Fill { key: "key", token, stamp, value: None }).await;
+    }
+}

@@ -1,0 +1,131 @@
+//! The missing ids' flights: joined where another call loads, else led.
+//!
+//! The function runs once, since it may consume its arguments. So whatever might leave an id to
+//! this call comes before the run, and this call may have to wait while it leads:
+//!
+//! 1. Batch A leads `1`. Batch B leads `2`.
+//! 2. A needs `2` and waits for B.
+//! 3. B needs `1` and waits for A. Nobody loads anything, for ever.
+//!
+//! So leads are taken in the order of the keys: whoever waits for a key leads only smaller ones.
+//! 2 and 3 cannot both happen then, and each id is still loaded once. And so that those who need a
+//! free id seldom wait for another one, a batch first waits, leading nothing, for all loads
+//! that run when it comes.
+
+use std::any::TypeId;
+
+use futures_util::future::join_all;
+
+use super::{Batch, State};
+use crate::{
+    __private::Shape,
+    codec::Packed,
+    flight::{Group, Lead, Outcome, Seat, Waited},
+    stats::Count,
+};
+
+/// What came of waiting for one id.
+enum Seated {
+    Answered,
+    Leads(Lead),
+    Alone,
+}
+
+impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
+    /// Answers what other calls load, and leads the rest. An `Err` of another call's load is the
+    /// answer to the whole batch.
+    pub(super) async fn take_seats(&mut self, group: &Group) -> Result<(), Packed> {
+        self.wait_for_the_running().await?;
+        let mut missing = self.which(|state| matches!(state, State::Missing(_)));
+        missing.sort_by(|a, b| self.slots[*a].call.full_key.cmp(&self.slots[*b].call.full_key));
+        for index in missing {
+            match self.take_seat(index).await? {
+                Seated::Answered => {}
+                Seated::Alone => self.slots[index].state = State::Apart,
+                Seated::Leads(mut lead) => {
+                    lead.belong_to(group);
+                    let slot = &mut self.slots[index];
+                    let asked = match std::mem::replace(&mut slot.state, State::Open) {
+                        State::Missing(asked) => asked,
+                        _ => None,
+                    };
+                    slot.state = State::Led(lead, asked);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_the_running(&mut self) -> Result<(), Packed> {
+        let mut waits = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            if matches!(slot.state, State::Missing(_)) {
+                let flights = &slot.call.cache.inner.flights;
+                let wait = flights.join_if_led(&slot.call.full_key, TypeId::of::<V>(), slot.call.epoch());
+                waits.extend(wait.map(|wait| (index, &slot.call, wait)));
+            }
+        }
+        if waits.is_empty() {
+            return Ok(());
+        }
+        let waits = waits.into_iter().map(|(index, call, wait)| async move {
+            match wait.wait(|| call.epoch()).await {
+                Waited::Outcome(outcome) => Some((index, outcome)),
+                // A lead that comes while others are waited for is left to the next in line.
+                Waited::Lead(_) | Waited::Alone => None,
+            }
+        });
+        let outcomes = join_all(waits).await;
+        self.forget_what_was_read();
+        for (index, outcome) in outcomes.into_iter().flatten() {
+            self.share(index, &outcome)?;
+        }
+        Ok(())
+    }
+
+    async fn take_seat(&mut self, index: usize) -> Result<Seated, Packed> {
+        let mut seat = self.slots[index].call.seat();
+        loop {
+            let wait = match seat {
+                Seat::Lead(lead) => return Ok(Seated::Leads(lead)),
+                Seat::Alone => return Ok(Seated::Alone),
+                Seat::Wait(wait) => wait,
+            };
+            self.forget_what_was_read();
+            let call = &self.slots[index].call;
+            match wait.wait(|| call.epoch()).await {
+                Waited::Lead(lead) => return Ok(Seated::Leads(lead)),
+                Waited::Alone => return Ok(Seated::Alone),
+                Waited::Outcome(outcome) => {
+                    if self.share(index, &outcome)? {
+                        return Ok(Seated::Answered);
+                    }
+                }
+            }
+            seat = self.slots[index].call.seat();
+        }
+    }
+
+    /// What was read before a wait is old news after it.
+    fn forget_what_was_read(&mut self) {
+        for slot in &mut self.slots {
+            if let State::Missing(asked) | State::Led(_, asked) = &mut slot.state {
+                *asked = None;
+            }
+        }
+    }
+
+    /// Takes another load's outcome. `false` when it is of a kind that this function cannot return.
+    fn share(&mut self, index: usize, outcome: &Outcome) -> Result<bool, Packed> {
+        let answer = match outcome {
+            Outcome::Value(packed) => self.pieces.codec.unpack(packed).map(Some),
+            Outcome::None => Some(None),
+            Outcome::Err(packed) if self.error_of(packed).is_some() => return Err(packed.clone()),
+            Outcome::Err(_) => None,
+        };
+        let Some(answer) = answer else { return Ok(false) };
+        self.count(Count::Joined);
+        self.slots[index].state = State::Answered(answer);
+        Ok(true)
+    }
+}

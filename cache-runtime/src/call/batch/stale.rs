@@ -1,0 +1,235 @@
+//! Answers past their ttl, loads that go on beside their caller, and loads that do not read.
+
+use std::{future::Future, sync::Mutex};
+
+use futures_util::future::join_all;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use super::{
+    super::{
+        Background,
+        ask::View,
+        fill::{Keep, Leased},
+        look_up::Fence,
+        stale::is_open,
+    },
+    Batch, Fallback, One, State,
+    look::tags_of,
+    run::{Job, Jobs},
+};
+use crate::{
+    __private::Shape,
+    claims::Claim,
+    flight::{Group, Seat},
+    scope,
+    stats::Count,
+    store::Stamp,
+};
+
+/// Starts the function for some ids, so that it outlives its caller; `None` where there is no
+/// tokio runtime to run it.
+pub(super) type StartBatch<'c, T, R> = Box<dyn FnOnce(Vec<T>, Box<str>, Jobs) -> Option<JoinHandle<R>> + Send + 'c>;
+
+/// A hit that is to be refreshed.
+pub(super) struct Due {
+    pub(super) index: usize,
+    pub(super) view: View,
+}
+
+impl<'c, S: Shape + 'static, T: Clone, K, V> Batch<'c, S, T, K, V> {
+    /// How ids are loaded without their caller.
+    #[must_use]
+    pub fn background(mut self, make: impl FnOnce(Vec<T>) -> Background<S::Return> + Send + 'c) -> Self
+    where
+        S::Return: Send,
+    {
+        self.background = Mutex::new(Some(Box::new(move |ids, name, jobs| {
+            let runtime = Handle::try_current().ok()?;
+            Some(runtime.spawn(scope::inherited(scope::granted(name, jobs, make(ids)))))
+        })));
+        self
+    }
+}
+
+impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
+    /// Refreshes hits in the background: those that nobody else loads or refreshes, here or in another
+    /// process. One run for all of them.
+    pub(super) async fn refresh(&mut self, dues: Vec<Due>) {
+        let claimed = self.claim(dues);
+        if claimed.is_empty() {
+            return;
+        }
+        let Some(start) = self.take_background() else { return };
+        let group = Group::beside();
+        let mut each = Vec::new();
+        let mut led = Vec::new();
+        for (Due { index, view }, claim) in claimed {
+            if let Seat::Lead(mut lead) = self.slots[index].call.seat() {
+                lead.belong_to(&group);
+                led.push((index, view, lead, claim));
+            }
+        }
+        let leases = led.iter().map(|(index, view, ..)| lease(&self.slots[*index].call, view, false));
+        let leases = join_all(leases.collect::<Vec<_>>()).await;
+        let mut claims = Vec::new();
+        for ((index, view, lead, claim), leased) in led.into_iter().zip(leases) {
+            if leased.is_some() || !self.pieces.codec.is_stored() {
+                each.push(Job { index, lead: Some(lead), view: Some(view), leased });
+                claims.push(claim);
+            }
+        }
+        if !each.is_empty() {
+            // The jobs lead the flights, which keeps others of this process from refreshing.
+            drop(self.start(start, Jobs { each, how: Keep::Missing, group }));
+        }
+    }
+
+    fn claim(&self, dues: Vec<Due>) -> Vec<(Due, Claim)> {
+        let now = self.cache.inner.clock.now();
+        let claims = &self.cache.inner.claims;
+        let claim = |due: Due| claims.claim(&self.slots[due.index].call.full_key, now).map(|claim| (due, claim));
+        dues.into_iter().filter_map(claim).collect()
+    }
+
+    fn start(&self, start: StartBatch<'c, T, S::Return>, mut jobs: Jobs) -> Option<JoinHandle<S::Return>> {
+        let slots = jobs.slots();
+        // The call that takes the jobs has these ids and no others, in this order.
+        jobs.each.iter_mut().zip(0..).for_each(|(job, index)| job.index = index);
+        start(self.ids(slots.iter().copied()), self.name(slots), jobs)
+    }
+
+    /// The jobs that another call has prepared for this one.
+    pub(super) fn take_grant(&self) -> Option<Jobs> {
+        if scope::none_is_open() {
+            return None;
+        }
+        scope::take_grant::<Jobs>(&self.name(0..self.slots.len())).map(|jobs| *jobs)
+    }
+
+    /// What only these ids in this order are called.
+    fn name(&self, slots: impl IntoIterator<Item = usize>) -> Box<str> {
+        slots.into_iter().flat_map(|index| [&*self.slots[index].call.full_key, "\n"]).collect()
+    }
+
+    /// Whether the load is to outlive this caller: it may go away, or be answered before the end.
+    pub(super) fn loads_detached(&self, fallbacks: &[Fallback<V>]) -> bool {
+        self.policy().detached || (self.policy().soft_timeout.is_some() && fallbacks.iter().all(Option::is_some))
+    }
+
+    /// Loads in a task of its own and waits for it: to its end, or under `soft_timeout` only so long
+    /// if there is a stale value for every id.
+    pub(super) async fn load_detached<F>(
+        &mut self,
+        jobs: Jobs,
+        fallbacks: Vec<Fallback<V>>,
+        start: StartBatch<'c, T, S::Return>,
+        body: impl FnOnce(Vec<T>) -> F,
+    ) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let slots = jobs.slots();
+        let Some(mut task) = self.start(start, jobs) else { return self.run_apart(body).await };
+        let limit = self.policy().soft_timeout.filter(|_| fallbacks.iter().all(Option::is_some));
+        let joined = match limit {
+            None => task.await,
+            Some(limit) => match tokio::time::timeout(limit, &mut task).await {
+                Ok(joined) => joined,
+                Err(_) => {
+                    self.answer_stale(&slots, fallbacks);
+                    return self.assemble();
+                }
+            },
+        };
+        match joined {
+            Ok(returned) => self.take_in(returned, &slots, fallbacks),
+            // The panic stays in the call that caused it.
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            // The runtime that ran the load is shutting down.
+            Err(_) => self.run_apart(body).await,
+        }
+    }
+
+    async fn run_apart<F>(&mut self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        let (jobs, fallbacks) = self.jobs(Group::begin());
+        self.run(jobs, fallbacks, body).await
+    }
+
+    /// What a task returned for the ids of some slots.
+    fn take_in(&mut self, returned: S::Return, slots: &[usize], fallbacks: Vec<Fallback<V>>) -> S::Return {
+        use crate::__private::Split;
+        match S::split(returned) {
+            Split::Value(all) => {
+                for (index, value) in slots.iter().zip(self.sort(all, slots)) {
+                    self.slots[*index].state = State::Answered(value);
+                }
+                self.assemble()
+            }
+            Split::Err(_) if self.fall_back(slots, fallbacks) => self.assemble(),
+            Split::Err(error) => S::error(error),
+            Split::None(absent) => S::absent(absent),
+        }
+    }
+
+    /// Answers with stale values in place of an error, if there is one for each of these slots and
+    /// the function's options say so.
+    pub(super) fn fall_back(&mut self, slots: &[usize], fallbacks: Vec<Fallback<V>>) -> bool {
+        let (window, now) = (self.policy().stale_if_error, self.cache.inner.clock.now());
+        let is_there = |stale: &Fallback<V>| stale.as_ref().is_some_and(|stale| is_open(stale.life, window, now));
+        if fallbacks.len() != slots.len() || !fallbacks.iter().all(is_there) {
+            return false;
+        }
+        for (index, stale) in slots.iter().zip(fallbacks.into_iter().flatten()) {
+            self.count(Count::Stale);
+            self.slots[*index].state = State::Answered(stale.cached.into_return());
+        }
+        true
+    }
+
+    fn answer_stale(&mut self, slots: &[usize], fallbacks: Vec<Fallback<V>>) {
+        for (index, stale) in slots.iter().zip(fallbacks.into_iter().flatten()) {
+            let slot = &mut self.slots[*index];
+            slot.state = State::Answered(slot.call.answer_stale(stale.cached));
+        }
+    }
+
+    /// All ids, to be loaded whatever is stored, and stored.
+    pub(super) async fn replacements(&mut self) -> Jobs {
+        let calls: Vec<&One<'c, V>> = self.slots.iter().map(|slot| &slot.call).collect();
+        let each = match views(&calls).await {
+            Ok(views) => {
+                // Each lease is taken from whoever holds it: what is being loaded is older.
+                let leases = calls.iter().zip(&views).map(|(call, view)| lease(call, view, true));
+                let leases = join_all(leases.collect::<Vec<_>>()).await;
+                let views = views.into_iter().map(Some).zip(leases).enumerate();
+                views.map(|(index, (view, leased))| Job { index, lead: None, view, leased }).collect()
+            }
+            Err(error) => {
+                self.failed("reading", &error);
+                (0..self.slots.len()).map(|index| Job { index, lead: None, view: None, leased: None }).collect()
+            }
+        };
+        Jobs { each, how: Keep::Replacing, group: Group::begin() }
+    }
+}
+
+/// The stamps alone, for loads that do not care what is stored.
+async fn views<V: 'static>(calls: &[&One<'_, V>]) -> crate::error::Result<Vec<View>> {
+    let Some(first) = calls.first() else { return Ok(Vec::new()) };
+    let fences: Vec<Fence> = calls.iter().map(|call| Fence::note(&call.cache, &call.full_key)).collect();
+    let stamp = if first.codec.is_stored() {
+        let keys: Vec<&str> = calls.iter().map(|call| call.key()).collect();
+        first.cache.inner.store.read(&first.cache.space.namespace, &keys, &tags_of(calls)).await?.stamp
+    } else {
+        Stamp::NONE
+    };
+    Ok(fences.into_iter().map(|fence| View { seen: None, stamp, fence }).collect())
+}
+
+/// The lease, if it can be had at once.
+async fn lease<V: 'static>(call: &One<'_, V>, view: &View, force: bool) -> Option<Leased> {
+    if call.codec.is_stored() { call.take_lease(view, force).await } else { None }
+}
