@@ -42,7 +42,8 @@ mod expanded {
             };
             // The key is rendered on the stack and gone before the first await.
             let call = {
-                let (function, cache) = (Self::__cached_get_user(), private::global());
+                let (function, cache) = (Self::__cached_get_user(), &private::global());
+                let cache = private::handle(cache);
                 let mut key = private::key(cache, function);
                 key.literal("expanded:");
                 key.arg(&id);
@@ -86,7 +87,8 @@ mod expanded {
 
         /// Takes what the key takes, and renders it in the same way.
         pub fn invalidate_get_user(&self, id: u64) -> Invalidation {
-            let (function, cache) = (Self::__cached_get_user(), private::global());
+            let (function, cache) = (Self::__cached_get_user(), &private::global());
+            let cache = private::handle(cache);
             let mut key = private::key(cache, function);
             key.literal("expanded:");
             key.arg(&id);

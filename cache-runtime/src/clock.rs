@@ -48,6 +48,11 @@ impl Clock {
         }
     }
 
+    #[cfg(feature = "test-kit")]
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
     /// Moves a manual clock forward; the system's clock is not moved.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(now) = &self.0 {

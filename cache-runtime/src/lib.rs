@@ -58,6 +58,7 @@
 //! | `schema` | what a value type looks like to serde, as a fingerprint |
 //! | `registry` | the annotated functions of the program, and which of them clash |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
+//! | `test_kit` | for users' tests, under the feature of that name: a cache per test, faults, assertions |
 //! | `stats`, `registry`, `report`, `error`, `config` | figures, the functions of the program, the log, errors, settings |
 //!
 //! Dependencies point one way: macros name `__private`; `cache` and `call` use `near`, `store`,
@@ -146,6 +147,8 @@ mod scope;
 mod stats;
 pub mod store;
 mod task;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 
 #[doc(hidden)]
 pub mod __private;
@@ -164,6 +167,6 @@ pub use registry::{FunctionInfo, Ttl, functions};
 pub use stats::{Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "test-kit"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -48,9 +48,7 @@ impl Lifetime {
 
 /// Uniform in 0..1. Good enough to spread deadlines, and for nothing else.
 fn random_share() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(0u8) >> 11;
-    bits as f64 / (1u64 << 53) as f64
+    fastrand::f64()
 }
 
 #[cfg(test)]
@@ -82,5 +80,27 @@ mod tests {
             let (life, _) = Lifetime::under(&policy, Duration::from_secs(100)).from(0);
             assert!((90_000..=100_000).contains(&life.fresh_until), "{life:?}");
         }
+    }
+
+    /// `cargo test -p cache-runtime --lib lifetime -- --nocapture` shows the histogram.
+    #[test]
+    fn a_million_keys_that_are_set_together_do_not_expire_together() {
+        const KEYS: usize = 1_000_000;
+        const BUCKETS: usize = 20;
+        let policy = Policy { jitter: Some(0.2), ..Policy::DEFAULT };
+        let mut histogram = [0_usize; BUCKETS];
+        for _ in 0..KEYS {
+            let (life, _) = Lifetime::under(&policy, Duration::from_secs(100)).from(0);
+            // From 80 s to 100 s, a second each; the full ttl itself counts to the last.
+            let second = usize::try_from(life.fresh_until / 1_000).unwrap().saturating_sub(80);
+            histogram[second.min(BUCKETS - 1)] += 1;
+        }
+        println!("{KEYS} keys with ttl = 100 and jitter = 0.2 expire at:");
+        for (second, count) in histogram.iter().enumerate() {
+            println!("{:>4} s {:<60} {count}", second + 80, "█".repeat(count * 50 / (KEYS / BUCKETS)));
+        }
+        // Even shares: 3 % is more than six standard deviations.
+        let even = KEYS / BUCKETS;
+        assert!(histogram.iter().all(|count| count.abs_diff(even) < even * 3 / 100), "{histogram:?}");
     }
 }

@@ -30,10 +30,11 @@ tokio::task_local! {
 /// How many scopes are open in the process. While none is, a hit does not look at its task.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-struct Open;
+/// An open scope, counted.
+pub(crate) struct Open;
 
 impl Open {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         OPEN.fetch_add(1, Ordering::Relaxed);
         Self
     }
@@ -62,6 +63,16 @@ pub(crate) fn current() -> Scope {
 pub(crate) async fn within<F: Future>(scope: Scope, work: F) -> F::Output {
     let _open = Open::new();
     SCOPE.scope(scope, work).await
+}
+
+/// Work for a task of its own, to which the scope of a test goes along.
+#[cfg(feature = "test-kit")]
+pub(crate) use crate::test_kit::scoped::inherited;
+
+/// Work for a task of its own.
+#[cfg(not(feature = "test-kit"))]
+pub(crate) fn inherited<F: Future>(work: F) -> F {
+    work
 }
 
 /// Runs a future whose first call of `full_key` takes `grant`.

@@ -182,7 +182,7 @@ impl Figures {
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         // Taken apart, so that a new figure cannot be forgotten here.
         let Self {
             hits,

@@ -146,6 +146,7 @@ on_each_backend!(
     after_a_failure_the_upstream_rests,
     a_hit_late_in_the_ttl_refreshes,
     a_slow_load_is_answered_with_the_stale_value,
+    those_who_wait_for_a_slow_load_get_the_stale_value_too,
     a_detached_load_outlives_its_caller,
     a_panic_in_a_detached_load_reaches_its_caller,
     a_hit_slides_the_ttl,
@@ -268,6 +269,18 @@ async fn a_slow_load_is_answered_with_the_stale_value(setup: Setup) {
         tokio::time::sleep(Duration::from_millis(1)).await; // lets the load end
     }
     assert_eq!(service.runs(), 2);
+}
+
+async fn those_who_wait_for_a_slow_load_get_the_stale_value_too(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.impatient(1).await, Ok(0));
+    setup.clock.advance(Duration::from_secs(11));
+    let held = service.hold().await;
+    let both = async { tokio::join!(service.impatient(1), service.impatient(1)) };
+    let both = tokio::time::timeout(Duration::from_secs(20), both).await;
+    assert_eq!(both.expect("nobody waits for the load"), (Ok(0), Ok(0)));
+    assert_eq!(service.runs(), 2);
+    drop(held);
 }
 
 async fn a_detached_load_outlives_its_caller(setup: Setup) {

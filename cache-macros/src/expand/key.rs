@@ -1,7 +1,7 @@
 //! The code that writes a key.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote_spanned;
+use quote::{ToTokens, quote_spanned};
 
 use super::{registry, site};
 use crate::{
@@ -49,15 +49,10 @@ pub(super) fn writes(plan: &Plan, within: &Ident) -> TokenStream {
 
 /// Binds `__cache`.
 pub(crate) fn cache(given: Option<&Given<syn::Expr>>, krate: &TokenStream) -> TokenStream {
-    match given {
-        Some(given) => {
-            let expr = &given.value;
-            site! {
-                let __chosen = &(#expr);
-                let __cache = #krate::__private::handle(__chosen);
-            }
-        }
-        None => site!(let __cache = #krate::__private::global();),
+    let chosen = given.map_or_else(|| site!(#krate::__private::global()), |given| given.value.to_token_stream());
+    site! {
+        let __chosen = &(#chosen);
+        let __cache = #krate::__private::handle(__chosen);
     }
 }
 

@@ -13,9 +13,17 @@ use crate::{
 };
 
 /// The cache of a function that names none.
+#[cfg(not(feature = "test-kit"))]
 #[must_use]
 pub fn global() -> &'static Cache {
     Cache::global()
+}
+
+/// The cache of a function that names none: within a test's scope, that of the test.
+#[cfg(feature = "test-kit")]
+#[must_use]
+pub fn global() -> crate::cache::Global {
+    crate::cache::Global::current()
 }
 
 /// The cache that a `cache = …` expression gives: owned, borrowed or behind a pointer.

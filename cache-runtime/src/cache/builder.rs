@@ -37,6 +37,8 @@ pub struct Builder {
     coherence: Option<Arc<Coherence>>,
     /// Whether the store is one of ours on a server.
     on_server: bool,
+    #[cfg(feature = "test-kit")]
+    faults: Option<crate::test_kit::Faults>,
 }
 
 /// What stands in front of every key unless a namespace was given.
@@ -52,6 +54,8 @@ impl Default for Builder {
             store: None,
             coherence: None,
             on_server: false,
+            #[cfg(feature = "test-kit")]
+            faults: None,
         }
     }
 }
@@ -175,6 +179,17 @@ impl Builder {
         self
     }
 
+    /// The same for a test: by a clock that the test moves, with faults that the test injects.
+    #[cfg(feature = "test-kit")]
+    pub(crate) fn for_test(mut self, faults: crate::test_kit::Faults) -> (Self, Clock) {
+        if !self.clock.is_manual() {
+            self.clock = Clock::manual();
+        }
+        let clock = self.clock.clone();
+        self.faults = Some(faults);
+        (self, clock)
+    }
+
     /// Takes the fences out: each load stores its value whatever was invalidated meanwhile, as a
     /// cache without them does. Only to show that the checker finds what they keep out.
     #[cfg(feature = "test-kit")]
@@ -250,9 +265,21 @@ impl Builder {
     pub(super) fn assemble(self) -> Cache {
         // A store of a user's own says nothing of its address.
         let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
-        let Self { settings, namespace, redis: _, clock, store, coherence, on_server: _ } = self;
+        let Self {
+            settings,
+            namespace,
+            redis: _,
+            clock,
+            store,
+            coherence,
+            on_server: _,
+            #[cfg(feature = "test-kit")]
+            faults,
+        } = self;
         let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
         let store = store.unwrap_or_else(|| Arc::new(LocalStore::new(settings.local_max_bytes, clock.clone())));
+        #[cfg(feature = "test-kit")]
+        let store = faults.map_or_else(|| Arc::clone(&store), |faults| faults.around(Arc::clone(&store)));
         let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
             store,

@@ -13,7 +13,17 @@ impl Cache {
     /// It is the one that was [installed](Cache::install). If none was, it builds itself from the
     /// environment on first use. Settings that cannot be used do not fail a call: they are
     /// logged, functions run uncached, and every operation by hand returns the error.
+    ///
+    /// Within the scope of a `test_kit::TestKit` (feature `test-kit`) it is the test's cache.
     pub fn global() -> &'static Self {
+        #[cfg(feature = "test-kit")]
+        if let Some(scoped) = crate::test_kit::scoped::current() {
+            return scoped.leaked();
+        }
+        Self::of_process()
+    }
+
+    fn of_process() -> &'static Self {
         GLOBAL.get_or_init(|| match Builder::from_env().and_then(Builder::build_lazily) {
             Ok(cache) => cache,
             Err(error) => {
@@ -37,6 +47,32 @@ impl Cache {
         GLOBAL.set(self).map_err(|_| {
             Error::config("the global cache is in use already: install yours once, before the first call of an annotated function")
         })
+    }
+}
+
+/// The global cache as generated code holds it during a call.
+#[cfg(feature = "test-kit")]
+pub enum Global {
+    /// That of the process.
+    Process(&'static Cache),
+    /// That of the test in whose scope the call runs.
+    Test(Arc<crate::test_kit::scoped::Scoped>),
+}
+
+#[cfg(feature = "test-kit")]
+impl Global {
+    pub(crate) fn current() -> Self {
+        crate::test_kit::scoped::current().map_or_else(|| Self::Process(Cache::of_process()), Self::Test)
+    }
+}
+
+#[cfg(feature = "test-kit")]
+impl std::borrow::Borrow<Cache> for Global {
+    fn borrow(&self) -> &Cache {
+        match self {
+            Self::Process(cache) => cache,
+            Self::Test(scoped) => scoped.cache(),
+        }
     }
 }
 

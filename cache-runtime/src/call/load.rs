@@ -13,7 +13,11 @@
 
 use std::{any::TypeId, future::Future};
 
-use super::{Cached, Call, ask::Asked, lead::Grant};
+use super::{
+    Cached, Call,
+    ask::{Asked, Kept},
+    lead::Grant,
+};
 use crate::{
     __private::Shape,
     epoch::Epoch,
@@ -84,7 +88,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             // What was read before the wait is old news after it, and good only in place of an error.
             stale = asked.take().and_then(Asked::into_stale);
         }
-        let lead = match self.await_outcome(seat).await {
+        let lead = match self.await_patiently(seat, &mut stale).await {
             Place::Answered(answer) => return self.or_stale(answer, stale),
             Place::Alone => {
                 let returned = self.run(None, body).await;
@@ -104,6 +108,22 @@ impl<S: Shape + 'static> Call<'_, S> {
     fn loads_detached(&self, asked: Option<&Asked<S>>) -> bool {
         let policy = self.policy();
         policy.detached || (policy.soft_timeout.is_some() && matches!(asked, Some(Asked::Stale(..)) | None))
+    }
+
+    /// As `await_outcome`; under `soft_timeout` only so long, if there was a stale value before.
+    async fn await_patiently(&self, seat: Seat, stale: &mut Option<Kept<S>>) -> Place<S> {
+        let Some(limit) = self.policy().soft_timeout.filter(|_| stale.is_some()) else {
+            return self.await_outcome(seat).await;
+        };
+        let waited = tokio::time::timeout(limit, self.await_outcome(seat)).await.ok();
+        match (waited, stale.take()) {
+            (None, Some(kept)) => Place::Answered(self.answer_stale(kept.cached)),
+            (None, None) => Place::Alone,
+            (Some(place), kept) => {
+                *stale = kept;
+                place
+            }
+        }
     }
 
     /// Waits in the flight until there is an answer, or this caller leads.

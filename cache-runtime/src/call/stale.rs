@@ -51,13 +51,13 @@ where
     pub fn spawn(self, background: Background<S::Return>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let Self { call, claim } = self;
-        drop(runtime.spawn(async move {
+        drop(runtime.spawn(scope::inherited(async move {
             let asked = call.ask().await;
             let due = asked.into_due(call.policy(), call.cache.inner.clock.now());
             let Some(grant) = call.grant(due).await else { return };
             drop(scope::granted(call.full_key.clone(), grant, background).await);
             drop(claim);
-        }));
+        })));
     }
 }
 
@@ -70,7 +70,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
     {
         self.background = Mutex::new(Some(Box::new(move |full_key, grant| {
             let runtime = Handle::try_current().ok()?;
-            Some(runtime.spawn(scope::granted(full_key, grant, make())))
+            Some(runtime.spawn(scope::inherited(scope::granted(full_key, grant, make()))))
         })));
         self
     }

@@ -80,7 +80,7 @@ impl Lead {
             let shared = shared();
             let attempt = attempt.unwrap_or(state.attempts);
             // Over before it leaves the board: nobody puts it back.
-            state.end = Some(End { outcome, attempt, shared, next: None });
+            state.end = Some(End { outcome, attempt, shared });
         }
         self.flights.retire(&self.flight);
         self.flight.changed.notify_waiters();

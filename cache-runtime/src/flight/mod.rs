@@ -13,7 +13,9 @@
 //!    its outcome whatever happens.
 //!
 //! Nobody therefore waits for more than two loads. A leader that is dropped or panics leaves its seat;
-//! a waiter takes it and begins a new attempt, which all present waiters joined before.
+//! a waiter takes it and begins a new attempt, which all present waiters joined before. If the flight
+//! was overtaken or replaced meanwhile, its waiters go on in the present one: an attempt beside that
+//! would be a second load that no invalidation has overtaken.
 //!
 //! `lead` and `wait` are the two seats; `cycle` finds loads that would wait for each other.
 
@@ -83,8 +85,6 @@ struct End {
     attempt: u64,
     /// Those who joined later may take it too.
     shared: bool,
-    /// Where those go who may not take the outcome; made by the first of them.
-    next: Option<Arc<Flight>>,
 }
 
 /// A caller's part in a flight.
@@ -186,13 +186,34 @@ impl Flights {
         }
     }
 
-    /// Puts the next flight where its predecessor stood, unless a newer one has begun or it is
-    /// over already.
-    fn post(&self, flight: &Arc<Flight>) {
-        let mut shard = self.shard(&flight.key);
-        if flight.lock().end.is_none() {
-            shard.entry(flight.key.clone()).or_insert_with(|| Arc::clone(flight));
+    /// Whether another flight of the key has begun.
+    fn is_replaced(&self, flight: &Arc<Flight>) -> bool {
+        self.shard(&flight.key).get(&flight.key).is_some_and(|found| !Arc::ptr_eq(found, flight))
+    }
+
+    /// Gives a waiter a place where it goes on, for one that gets nothing in the flight it is in.
+    /// `None` if it must not wait there.
+    ///
+    /// That is another flight on the board, if there is one: it came there after the waiter had joined
+    /// its own, so what it loads is recent enough, and a flight beside it would be a second load.
+    fn go_on(&self, from: &Arc<Flight>, epoch: Epoch) -> Option<(Arc<Flight>, Edge)> {
+        let key = &from.key;
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.get(key)
+            && !Arc::ptr_eq(flight, from)
+        {
+            let mut state = flight.lock();
+            if state.end.is_none() {
+                let edge = cycle::wait_for(flight.id)?;
+                state.waiters += 1;
+                return Some((Arc::clone(flight), edge));
+            }
         }
+        let state = State { waiters: 1, ..State::default() };
+        let flight = Arc::new(Flight::new(key.clone(), epoch, state));
+        let edge = cycle::wait_for(flight.id)?;
+        shard.insert(key.clone(), Arc::clone(&flight));
+        Some((flight, edge))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Edge, Flight, Flights, Lead, Outcome, State, Waited, cycle};
+use super::{Edge, End, Flight, Flights, Lead, Outcome, Waited};
 use crate::epoch::Epoch;
 
 /// A waiter's seat. Dropping it disturbs nobody.
@@ -18,8 +18,9 @@ pub(crate) struct Wait {
 enum Next {
     Sleep,
     Outcome(Outcome),
-    Lead(Lead),
-    MoveTo(Arc<Flight>),
+    /// The leader has left.
+    Vacant,
+    GoOn,
 }
 
 impl Wait {
@@ -34,12 +35,18 @@ impl Wait {
             // Registered before the state is looked at, so that no change is missed.
             let mut changed = std::pin::pin!(flight.changed.notified());
             changed.as_mut().enable();
-            match self.look(&epoch_now) {
+            match self.look() {
                 Next::Sleep => changed.await,
                 Next::Outcome(outcome) => return Waited::Outcome(outcome),
-                Next::Lead(lead) => return Waited::Lead(lead),
-                Next::MoveTo(next) => {
-                    if !self.move_to(next) {
+                // A load that begins now is one of the present epoch: it belongs where those who
+                // call from now on look for it.
+                Next::Vacant if flight.epoch == epoch_now() && !self.flights.is_replaced(&flight) => {
+                    if let Some(lead) = self.take_over() {
+                        return Waited::Lead(lead);
+                    }
+                }
+                Next::Vacant | Next::GoOn => {
+                    if !self.go_on(epoch_now()) {
                         return Waited::Alone;
                     }
                 }
@@ -47,35 +54,35 @@ impl Wait {
         }
     }
 
-    fn look(&mut self, epoch_now: &impl Fn() -> Epoch) -> Next {
-        let flight = Arc::clone(&self.flight);
-        let mut state = flight.lock();
-        let joined_at = self.joined_at;
-        let Some(end) = &mut state.end else {
-            if state.led {
-                return Next::Sleep;
+    fn look(&self) -> Next {
+        let state = self.flight.lock();
+        match &state.end {
+            None if state.led => Next::Sleep,
+            None => Next::Vacant,
+            Some(End { outcome: Some(outcome), shared, attempt }) if *shared || self.joined_at < *attempt => {
+                Next::Outcome(outcome.clone())
             }
-            state.led = true;
-            state.waiters -= 1;
-            self.seated = false;
-            return Next::Lead(Lead::new(&self.flights, Arc::clone(&flight), self.edge.take()));
-        };
-        match &end.outcome {
-            Some(outcome) if end.shared || joined_at < end.attempt => Next::Outcome(outcome.clone()),
-            _ => {
-                let make = || Arc::new(Flight::new(flight.key.clone(), epoch_now(), State::default()));
-                Next::MoveTo(Arc::clone(end.next.get_or_insert_with(make)))
-            }
+            Some(_) => Next::GoOn,
         }
     }
 
-    /// Goes on in the next flight, as one who joined before its first attempt: that begins after
-    /// the flight that this caller waited for has ended. `false` if it must not wait there.
-    fn move_to(&mut self, next: Arc<Flight>) -> bool {
-        let Some(edge) = cycle::wait_for(next.id) else { return false };
+    /// The lead, unless another waiter was faster.
+    fn take_over(&mut self) -> Option<Lead> {
+        let mut state = self.flight.lock();
+        if state.led || state.end.is_some() {
+            return None;
+        }
+        state.led = true;
+        state.waiters -= 1;
+        self.seated = false;
+        Some(Lead::new(&self.flights, Arc::clone(&self.flight), self.edge.take()))
+    }
+
+    /// Goes on in the next flight, as one who joined before its first attempt: that began after this
+    /// caller had joined the present flight. `false` if it must not wait there.
+    fn go_on(&mut self, epoch: Epoch) -> bool {
+        let Some((next, edge)) = self.flights.go_on(&self.flight, epoch) else { return false };
         self.edge = Some(edge);
-        next.lock().waiters += 1;
-        self.flights.post(&next);
         let left = std::mem::replace(&mut self.flight, next);
         left.lock().waiters -= 1;
         self.joined_at = 0;

@@ -45,7 +45,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V> Batch<'c, S, T, K, V> {
     {
         self.background = Mutex::new(Some(Box::new(move |ids, name, jobs| {
             let runtime = Handle::try_current().ok()?;
-            Some(runtime.spawn(scope::granted(name, jobs, make(ids))))
+            Some(runtime.spawn(scope::inherited(scope::granted(name, jobs, make(ids)))))
         })));
         self
     }

@@ -1,0 +1,105 @@
+//! A store whose operations meet faults on their way.
+
+use std::{sync::Arc, time::Duration};
+
+use super::faults::{Faults, Operation};
+use crate::store::{
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Released, ServerInfo, Store,
+    StoreFuture, Token,
+};
+
+#[derive(Debug)]
+pub(super) struct Faulty {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) faults: Faults,
+}
+
+impl Faulty {
+    /// The operation begins only when nothing is in its way: a store may do its work before its
+    /// future is first polled.
+    fn via<'a, T: 'a>(
+        &'a self,
+        operation: Operation,
+        begin: impl FnOnce(&'a dyn Store) -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            let _in_flight = self.faults.begin();
+            self.faults.meet(operation).await?;
+            begin(&*self.store).await
+        })
+    }
+}
+
+impl Store for Faulty {
+    fn name(&self) -> &'static str {
+        self.store.name()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {
+        self.via(Operation::Read, move |store| store.read(space, keys, tags))
+    }
+
+    fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
+        self.via(Operation::Write, move |store| store.lease(space, request))
+    }
+
+    fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
+        self.store.watch_lease(space, key)
+    }
+
+    fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
+        self.via(Operation::Write, move |store| store.renew(space, key, token, ttl))
+    }
+
+    fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
+        self.via(Operation::Write, move |store| store.fill(space, fill))
+    }
+
+    fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
+        self.via(Operation::Write, move |store| store.fill_many(space, fills))
+    }
+
+    fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {
+        self.via(Operation::Write, move |store| store.increment(space, increment))
+    }
+
+    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
+        self.via(Operation::Write, move |store| store.expire(space, key, life, keep))
+    }
+
+    fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
+        self.via(Operation::Invalidate, move |store| store.invalidate_keys(space, keys))
+    }
+
+    fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()> {
+        self.via(Operation::Invalidate, move |store| store.invalidate_tags(space, tags))
+    }
+
+    fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64> {
+        self.via(Operation::Invalidate, move |store| store.invalidate_pattern(space, pattern))
+    }
+
+    fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()> {
+        self.via(Operation::Invalidate, move |store| store.clear(space))
+    }
+
+    fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {
+        self.store.info()
+    }
+
+    fn needs_maintenance(&self) -> bool {
+        self.store.needs_maintenance()
+    }
+
+    fn maintain(&self) {
+        self.store.maintain();
+    }
+
+    fn entries(&self) -> Option<u64> {
+        self.store.entries()
+    }
+}
