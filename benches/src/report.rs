@@ -128,14 +128,28 @@ fn number(value: f64) -> String {
     if fraction.is_empty() { grouped } else { format!("{grouped}.{fraction}") }
 }
 
+/// How busy the machine was: with more running than it has cores, figures of several threads say little.
+fn circumstances() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    match load.split_whitespace().nth(2) {
+        Some(load) => format!("On {cores} cores, with a load average of {load} at the end."),
+        None => format!("On {cores} cores."),
+    }
+}
+
 /// Writes `RESULTS.md` and the chart beside the crate.
 pub fn write(outcomes: &[Outcome]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let head = "# Measured\n\n\
+    let head = format!(
+        "# Measured\n\n\
         Written by `cargo run --release -p cache-benches -- table`; absolute times depend on the machine, \
         ratios much less. Contenders take turns in one process; a ratio is the median of the ratios of rounds \
         that stood side by side. Times on one thread are its processor time.\n\n\
-        ![ours beside the peers](RESULTS.svg)\n\n";
+        {}\n\n\
+        ![ours beside the peers](RESULTS.svg)\n\n",
+        circumstances()
+    );
     let files = [("RESULTS.md", format!("{head}{}", markdown(outcomes))), ("RESULTS.svg", chart::svg(outcomes))];
     for (name, content) in files {
         if let Err(error) = fs::write(folder.join(name), content) {
