@@ -61,6 +61,12 @@ impl Outcome {
         self
     }
 
+    /// Where the row did not measure what it says, no goal of it counts as met.
+    pub fn void(mut self) -> Self {
+        self.goals.iter_mut().for_each(|goal| goal.is_met = false);
+        self
+    }
+
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.notes.push(text.into());
         self
