@@ -82,15 +82,9 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
     began.elapsed()
 }
 
-/// Runs each test on each backend: `async fn name(setup: Setup)`.
-macro_rules! on_each_backend {
+/// Runs each test on each backend that has a server: `async fn name(setup: Setup)`.
+macro_rules! on_each_server {
     ($($name:ident),+ $(,)?) => {
-        mod local {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::backends::Setup::local().await).await;
-            })+
-        }
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
@@ -103,6 +97,20 @@ macro_rules! on_each_backend {
                 super::$name($crate::backends::Setup::tiered().await).await;
             })+
         }
+    };
+}
+pub(crate) use on_each_server;
+
+/// Runs each test on each backend: `async fn name(setup: Setup)`.
+macro_rules! on_each_backend {
+    ($($name:ident),+ $(,)?) => {
+        mod local {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::backends::Setup::local().await).await;
+            })+
+        }
+        $crate::backends::on_each_server!($($name),+);
     };
 }
 pub(crate) use on_each_backend;

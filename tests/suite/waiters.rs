@@ -9,24 +9,7 @@ use cache_runtime::Cache;
 use cache_test_support::Reply;
 use tokio::sync::oneshot;
 
-use crate::backends::{Setup, eventually};
-
-macro_rules! on_each_server {
-    ($($name:ident),+ $(,)?) => {
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::backends::Setup::redis().await).await;
-            })+
-        }
-        mod tiered {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::backends::Setup::tiered().await).await;
-            })+
-        }
-    };
-}
+use crate::backends::{Setup, eventually, on_each_server};
 
 on_each_server!(
     a_waiter_is_answered_when_the_other_processs_load_ends,

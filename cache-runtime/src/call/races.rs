@@ -34,7 +34,7 @@ async fn load(cache: &Cache, version: u32) -> u32 {
 
 async fn until_nothing_is_pending(cache: &Cache) {
     while cache.stats().await.pending_invalidations > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // lets the retry run
     }
 }
 
