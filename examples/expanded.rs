@@ -40,14 +40,16 @@ mod expanded {
                 use private::Errors as _; // and `Outer`, `Inner`, for return types that are not known to be these
                 private::L1::<Found>::NEW.outer().inner().errors()
             };
-            // The key is rendered on the stack and gone before the first await.
             let call = {
                 let (function, cache) = (Self::__cached_get_user(), &private::global());
                 let cache = private::handle(cache);
-                let mut key = private::key(cache, function);
-                key.literal("expanded:");
-                key.arg(&id);
-                match private::enter(shape, private::stored(shape), function, cache, key) {
+                // Writes the arguments as they are, for a look at what this thread has at hand, and then the
+                // key's text, on the stack. All of it is gone before the first await.
+                let write = |key: &mut private::KeyWriter| {
+                    key.template("expanded:");
+                    key.arg(&id);
+                };
+                match private::enter(shape, private::stored(shape), function, cache, write) {
                     // Without background options nothing is done about a value past its ttl.
                     private::Enter::Hit(value) | private::Enter::Stale(value, _) => return value,
                     private::Enter::Miss(call) => call,
@@ -89,10 +91,11 @@ mod expanded {
         pub fn invalidate_get_user(&self, id: u64) -> Invalidation {
             let (function, cache) = (Self::__cached_get_user(), &private::global());
             let cache = private::handle(cache);
-            let mut key = private::key(cache, function);
-            key.literal("expanded:");
-            key.arg(&id);
-            private::invalidate(cache, function, key)
+            let write = |key: &mut private::KeyWriter| {
+                key.template("expanded:");
+                key.arg(&id);
+            };
+            private::invalidate(cache, function, private::key(cache, function, write))
         }
     }
 }

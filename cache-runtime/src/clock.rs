@@ -6,7 +6,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Milliseconds since the UNIX epoch.
@@ -26,7 +26,8 @@ enum Source {
 
 impl Clock {
     /// The system's clock. It is read once at the start and then follows the monotonic clock, so
-    /// that setting the system's time neither revives nor kills entries.
+    /// that setting the system's time neither revives nor kills entries. On Linux it moves in steps
+    /// of 1 to 10 ms, as the kernel is built: a deadline is kept to within one step.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
@@ -76,10 +77,23 @@ pub(crate) fn millis(length: Duration) -> u64 {
 }
 
 fn system_now() -> Millis {
-    static BASE: OnceLock<(Instant, Millis)> = OnceLock::new();
-    let (instant, at) = BASE.get_or_init(|| {
+    static BASE: OnceLock<(Millis, Millis)> = OnceLock::new();
+    let (started, at) = BASE.get_or_init(|| {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-        (Instant::now(), at)
+        (monotonic_now(), at)
     });
-    at.saturating_add(millis(instant.elapsed()))
+    at.saturating_add(monotonic_now().saturating_sub(*started))
+}
+
+/// The coarse clock, which moves every 1 to 10 ms and is read without a system call.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn monotonic_now() -> Millis {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn monotonic_now() -> Millis {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    millis(START.get_or_init(std::time::Instant::now).elapsed())
 }

@@ -102,6 +102,12 @@ impl Coherence {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Changes with everything that is heard, and with the generation. Both only grow.
+    #[inline]
+    pub(crate) fn moves(&self) -> u64 {
+        self.epochs.moves().wrapping_add(self.generation())
+    }
+
     /// The present sum of what is heard of these slots.
     pub(crate) fn epoch_of(&self, slots: impl IntoIterator<Item = Slot>) -> Epoch {
         self.epochs.of(slots)

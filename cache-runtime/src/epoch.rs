@@ -16,7 +16,7 @@ use foldhash::fast::FixedState;
 const SLOTS: usize = 1 << 14;
 
 /// A sum of counters, as it was at some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
 
 impl Epoch {
@@ -38,11 +38,13 @@ pub(crate) struct Slot(u32);
 /// The counters of one backend connection; every cache handle on it shares them.
 pub(crate) struct Epochs {
     slots: Box<[AtomicU64]>,
+    /// How often any of them was advanced.
+    moves: AtomicU64,
 }
 
 impl Epochs {
     pub(crate) fn new() -> Self {
-        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(), moves: AtomicU64::new(0) }
     }
 
     /// The slot of a full key, `namespace:key`.
@@ -72,6 +74,7 @@ impl Epochs {
 
     /// The present sum. Loads acquire, so that whoever sees an advanced counter also sees what
     /// was done before it was advanced.
+    #[inline]
     pub(crate) fn of(&self, slots: impl IntoIterator<Item = Slot>) -> Epoch {
         Epoch(slots.into_iter().fold(0, |sum, slot| sum.wrapping_add(self.load(slot))))
     }
@@ -80,8 +83,17 @@ impl Epochs {
         if let Some(counter) = self.slots.get(slot.0 as usize) {
             counter.fetch_add(1, Ordering::AcqRel);
         }
+        // Last, so that whoever sees no move may miss only what is not advanced yet.
+        self.moves.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Changes with every advance: while it is the same, so is each sum.
+    #[inline]
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
+    }
+
+    #[inline]
     fn load(&self, slot: Slot) -> u64 {
         self.slots.get(slot.0 as usize).map_or(0, |counter| counter.load(Ordering::Acquire))
     }

@@ -66,9 +66,11 @@
 //!
 //! # The path of a call
 //!
-//! 1. The generated code renders the key on the stack and calls `call::enter`, which looks into
-//!    `near`: an entry whose epoch is current and whose deadline is ahead is the answer. Nothing
-//!    is allocated and nothing waited for.
+//! 1. The generated code calls `call::enter` with a closure that writes the key. It first writes the
+//!    arguments as they are in memory, by which the thread finds what it has at hand
+//!    (`near::at_hand`); else it writes the key's text, on the stack, for a look into the map of
+//!    `near`. An entry whose epoch is current and whose deadline is ahead is the answer. Nothing is
+//!    allocated and nothing waited for.
 //! 2. Otherwise a future is made, `Call::load`. It notes the epochs of the key (`Fence`) and asks the
 //!    store for the entry and the stamps of its namespace in one trip (`call::ask`,
 //!    `call::look_up`). A fresh entry is decoded, kept near and returned; one past its ttl is returned

@@ -7,6 +7,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use crate::key::Rendered;
+
 /// How calls within a scope use the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -82,10 +84,10 @@ pub(crate) async fn granted<F: Future>(full_key: Box<str>, grant: impl Any + Sen
 }
 
 /// Whether this task has a grant for this key: it has come to load, and must not be answered.
-pub(crate) fn has_grant(full_key: &str) -> bool {
+pub(crate) fn has_grant(key: Rendered<'_>) -> bool {
     let is_for_key = |cell: &Cell<Option<KeyGrant>>| {
         let grant = cell.take();
-        let found = grant.as_ref().is_some_and(|(key, _)| &**key == full_key);
+        let found = grant.as_ref().is_some_and(|(of, _)| of.as_bytes() == key.full_bytes());
         cell.set(grant);
         found
     };

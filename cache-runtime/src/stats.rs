@@ -4,17 +4,17 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+use thread_local::ThreadLocal;
 
 use crate::{__private::Function, store::ServerInfo};
 
 /// Rows come in chunks, made when a function of theirs is first called.
 const CHUNK: usize = 64;
 const CHUNKS: usize = 64;
-/// Hits are counted in as many places, so that threads do not share a cache line.
-const STRIPES: usize = 8;
 
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +45,69 @@ pub(crate) enum Count {
 
 const COUNTS: usize = Count::Invalidation as usize + 1;
 
-#[repr(align(64))]
-#[derive(Default)]
-struct Stripe(AtomicU64);
+/// The hits that one thread has counted. No other thread writes here, so that counting one neither
+/// waits for nor disturbs another.
+struct Hits {
+    by_hand: AtomicU64,
+    overflow: AtomicU64,
+    chunks: [OnceLock<Box<[AtomicU64]>>; CHUNKS],
+}
+
+impl Hits {
+    fn new() -> Self {
+        Self { by_hand: AtomicU64::new(0), overflow: AtomicU64::new(0), chunks: [const { OnceLock::new() }; CHUNKS] }
+    }
+
+    #[inline]
+    fn add(&self, place: Place) {
+        let hits = match place {
+            Place::ByHand => &self.by_hand,
+            Place::Overflow => &self.overflow,
+            Place::Row(chunk, row) => {
+                &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect())[row]
+            }
+        };
+        hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    fn at(&self, place: Place) -> u64 {
+        match place {
+            Place::ByHand => self.by_hand.load(Ordering::Relaxed),
+            Place::Overflow => self.overflow.load(Ordering::Relaxed),
+            Place::Row(chunk, row) => self.chunks[chunk].get().map_or(0, |chunk| chunk[row].load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Where a function's figures are.
+#[derive(Clone, Copy)]
+enum Place {
+    ByHand,
+    /// Its chunk, and its row there.
+    Row(usize, usize),
+    Overflow,
+}
+
+impl Place {
+    #[inline]
+    fn of(function: Option<&'static Function>) -> Self {
+        let Some(function) = function else { return Self::ByHand };
+        let number = function.number();
+        if number < CHUNK * CHUNKS { Self::Row(number / CHUNK, number % CHUNK) } else { Self::Overflow }
+    }
+}
 
 #[derive(Default)]
 struct Row {
     function: OnceLock<&'static Function>,
     /// Whether the function has asked for a value that this process did not have.
     has_missed: AtomicBool,
-    hits: [Stripe; STRIPES],
     others: [AtomicU64; COUNTS],
 }
 
 /// The counters of one cache.
 pub(crate) struct Counters {
+    hits: ThreadLocal<Hits>,
     by_hand: Row,
     chunks: [OnceLock<Box<[Row]>>; CHUNKS],
     /// Functions beyond the last chunk share a row.
@@ -68,26 +116,45 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        Self { by_hand: Row::default(), chunks: std::array::from_fn(|_| OnceLock::new()), overflow: Row::default() }
+        Self {
+            hits: ThreadLocal::new(),
+            by_hand: Row::default(),
+            chunks: std::array::from_fn(|_| OnceLock::new()),
+            overflow: Row::default(),
+        }
+    }
+
+    /// Counts a hit of a function that has a row already.
+    #[inline]
+    pub(crate) fn add_hit(&self, function: &'static Function) {
+        self.hits.get_or(Hits::new).add(Place::of(Some(function)));
     }
 
     pub(crate) fn add(&self, function: Option<&'static Function>, count: Count) {
         let row = self.row(function);
         match count {
-            Count::Hit => row.hits[stripe()].0.fetch_add(1, Ordering::Relaxed),
-            other => row.others[other as usize].fetch_add(1, Ordering::Relaxed),
-        };
+            Count::Hit => self.hits.get_or(Hits::new).add(Place::of(function)),
+            other => {
+                row.others[other as usize].fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     fn row(&self, function: Option<&'static Function>) -> &Row {
-        let Some(function) = function else { return &self.by_hand };
-        let number = function.number();
-        let Some(chunk) = self.chunks.get(number / CHUNK) else { return &self.overflow };
-        let row = &chunk.get_or_init(|| (0..CHUNK).map(|_| Row::default()).collect())[number % CHUNK];
-        if row.function.get().is_none() {
+        let (chunk, row) = match Place::of(function) {
+            Place::ByHand => return &self.by_hand,
+            Place::Overflow => return &self.overflow,
+            Place::Row(chunk, row) => (chunk, row),
+        };
+        let row = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Row::default()).collect())[row];
+        if let (Some(function), None) = (function, row.function.get()) {
             let _ = row.function.set(function);
         }
         row
+    }
+
+    fn figures(&self, place: Place, row: &Row) -> Figures {
+        Figures { hits: self.hits.iter().map(|hits| hits.at(place)).sum(), ..row.figures() }
     }
 
     /// Whether this is the first time that a function asks for more than this process holds.
@@ -97,29 +164,38 @@ impl Counters {
     }
 
     pub(crate) fn of(&self, function: &'static Function) -> Figures {
-        self.row(Some(function)).figures()
+        let function = Some(function);
+        self.figures(Place::of(function), self.row(function))
     }
 
+    /// A function that was never called through this cache is not among them.
     pub(crate) fn functions(&self) -> Vec<FunctionStats> {
-        let rows = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
-        rows.filter_map(|row| row.function.get().map(|function| FunctionStats::new(function, row.figures()))).collect()
+        let of = |(place, row): (Place, &Row)| {
+            row.function.get().map(|function| FunctionStats::new(function, self.figures(place, row)))
+        };
+        self.rows().filter_map(of).collect()
     }
 
     pub(crate) fn total(&self) -> Figures {
-        let mut total = self.by_hand.figures();
-        total.add(&self.overflow.figures());
-        for chunk in self.chunks.iter().filter_map(OnceLock::get) {
-            chunk.iter().for_each(|row| total.add(&row.figures()));
-        }
+        let mut total = self.figures(Place::ByHand, &self.by_hand);
+        total.add(&self.figures(Place::Overflow, &self.overflow));
+        self.rows().for_each(|(place, row)| total.add(&self.figures(place, row)));
         total
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (Place, &Row)> {
+        let chunks = self.chunks.iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk.get()?)));
+        chunks
+            .flat_map(|(at, chunk)| chunk.iter().enumerate().map(move |(row, figures)| (Place::Row(at, row), figures)))
     }
 }
 
 impl Row {
+    /// All but the hits, which are with the threads.
     fn figures(&self) -> Figures {
         let of = |count: Count| self.others[count as usize].load(Ordering::Relaxed);
         Figures {
-            hits: self.hits.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum(),
+            hits: 0,
             misses: of(Count::Miss),
             loads: of(Count::Load),
             load_errors: of(Count::LoadError),
@@ -132,15 +208,6 @@ impl Row {
             invalidations: of(Count::Invalidation),
         }
     }
-}
-
-/// The stripe of this thread, given out in turn.
-fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
-    }
-    MINE.try_with(|mine| *mine).unwrap_or(0)
 }
 
 /// Counted since the cache was built.

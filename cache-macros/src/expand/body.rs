@@ -62,7 +62,7 @@ pub(super) fn kept(plan: &Plan) -> TokenStream {
     }
 }
 
-/// Asks the cache. The key is gone before the first `await`, so that the future stays small.
+/// Asks the cache. What writes the key is gone before the first `await`, so that the future stays small.
 fn lookup(plan: &Plan) -> TokenStream {
     let krate = &plan.krate;
     let shape = shape(&plan.function.output, krate);
@@ -70,9 +70,10 @@ fn lookup(plan: &Plan) -> TokenStream {
         let at = located(given.name.span());
         quote_spanned!(at=> #krate::__private::optional(__shape);)
     });
-    let open = key::open(plan, plan.function.name());
+    let within = plan.function.name();
+    let (parts, write) = (key::parts(plan, within), key::writer(plan, within));
     let kept = kept(plan);
-    let enter = site!(#krate::__private::enter(__shape, #kept, __function, __cache, __key));
+    let enter = site!(#krate::__private::enter(__shape, #kept, __function, __cache, #write));
     let enter = plan.args.when.as_ref().map_or_else(
         || enter.clone(),
         |given| {
@@ -90,7 +91,7 @@ fn lookup(plan: &Plan) -> TokenStream {
         #shape
         #optional
         let __call = {
-            #open
+            #parts
             match #enter {
                 #krate::__private::Enter::Hit(__value) => return __value,
                 #stale

@@ -10,19 +10,20 @@ use crate::{
     scope::{Slot, argument, located, reference},
 };
 
-/// Binds `__function`, `__cache` and the written `__key`, in the body of the function `within`.
+/// Binds `__function`, `__cache` and the rendered `__key`, in the body of the function `within`.
 pub(super) fn open(plan: &Plan, within: &Ident) -> TokenStream {
     let krate = &plan.krate;
-    let (parts, writes) = (parts(plan, within), writes(plan, within));
+    let (parts, write) = (parts(plan, within), writer(plan, within));
     site! {
         #parts
-        let mut __writer = #krate::__private::key(__cache, __function);
-        {
-            let __key = &mut __writer;
-            #writes
-        }
-        let __key = __writer;
+        let __key = #krate::__private::key(__cache, __function, #write);
     }
+}
+
+/// A closure that writes the key.
+pub(super) fn writer(plan: &Plan, within: &Ident) -> TokenStream {
+    let (krate, writes) = (&plan.krate, writes(plan, within));
+    site!(|__key: &mut #krate::__private::KeyWriter| { #writes })
 }
 
 /// Binds `__function` and `__cache`.
@@ -38,7 +39,7 @@ pub(super) fn parts(plan: &Plan, within: &Ident) -> TokenStream {
 /// Writes the key through `__key`, a mutable reference.
 pub(super) fn writes(plan: &Plan, within: &Ident) -> TokenStream {
     match &plan.key {
-        Key::Template(template) => write_slots(&template.slots, &site!(__key)),
+        Key::Template(template) => write_template(&template.slots),
         Key::Arguments { types, values } => {
             let path = write_path(plan, within);
             let arguments = write_arguments(plan, types, values);
@@ -59,6 +60,19 @@ pub(crate) fn cache(given: Option<&Given<syn::Expr>>, krate: &TokenStream) -> To
 /// Writes the parts of a template into the writer `key`.
 pub(crate) fn write_slots(slots: &[Slot], key: &TokenStream) -> TokenStream {
     let writes = slots.iter().map(|slot| write_slot(slot, key));
+    site!(#(#writes)*)
+}
+
+/// Writes the template of a function's own key, whose texts are the same in each call.
+fn write_template(slots: &[Slot]) -> TokenStream {
+    let writes = slots.iter().map(|slot| match slot {
+        Slot::Text(text) => {
+            // Redis Cluster reads braces.
+            let text = text.replace('{', "%7B").replace('}', "%7D");
+            site!(__key.template(#text);)
+        }
+        other => write_slot(other, &site!(__key)),
+    });
     site!(#(#writes)*)
 }
 

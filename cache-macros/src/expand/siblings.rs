@@ -106,7 +106,7 @@ fn key_text(plan: &Plan) -> (Ident, KeyFunction) {
         doc,
         asyncness: None,
         output: site!(#krate::__private::String),
-        value: Some(site!(#krate::__private::key_text(__key, __function))),
+        value: Some(site!(#krate::__private::key_text(__key))),
     };
     (named("key", plan), function)
 }

@@ -133,10 +133,6 @@ pub fn invalidate_each<T>(
     ids: Vec<T>,
     mut write_key: impl FnMut(&mut KeyWriter, &T),
 ) -> Invalidation {
-    let keys = ids.iter().map(|id| {
-        let mut key = super::key(cache, function);
-        write_key(&mut key, id);
-        key
-    });
+    let keys = ids.iter().map(|id| super::key(cache, function, |key| write_key(key, id)));
     super::entry::invalidate_all(cache, function, keys)
 }

@@ -8,7 +8,7 @@ use crate::{
     call::Looked,
     error::Error,
     invalidate::{Invalidation, Target, Writer},
-    key::KeyWriter,
+    key::{self, KeyWriter, RenderedKey},
     scope::{self, Scope},
 };
 
@@ -29,12 +29,6 @@ pub fn global() -> crate::cache::Global {
 /// The cache that a `cache = …` expression gives: owned, borrowed or behind a pointer.
 pub fn handle<C: Borrow<Cache> + ?Sized>(cache: &C) -> &Cache {
     cache.borrow()
-}
-
-/// A key of this function, behind its namespace.
-#[must_use]
-pub fn key(cache: &Cache, function: &'static Function) -> KeyWriter {
-    KeyWriter::new(&cache.space_of(Some(function)).prefix)
 }
 
 /// Begins the key of a function without a template: its path.
@@ -61,15 +55,22 @@ where
     Codec::near()
 }
 
-/// The text of a key, without its namespace.
+/// A key of a function, or why it cannot be rendered.
+pub type Key = Result<RenderedKey, Box<str>>;
+
+/// A key of this function, behind its namespace.
+pub fn key(cache: &Cache, function: &'static Function, write: impl FnOnce(&mut KeyWriter)) -> Key {
+    key::render(&cache.space_of(Some(function)).prefix, function.plan().policy.version, write)
+}
+
+/// The text of a key, without its namespace; empty if it cannot be rendered.
 #[must_use]
-pub fn key_text(mut key: KeyWriter, function: &'static Function) -> String {
-    key.finish(function.plan().policy.version);
-    key.key().to_owned()
+pub fn key_text(key: Key) -> String {
+    key.map_or_else(|_| String::new(), |key| key.key().to_owned())
 }
 
 /// Drops what is cached under one key of a function.
-pub fn invalidate(cache: &Cache, function: &'static Function, key: KeyWriter) -> Invalidation {
+pub fn invalidate(cache: &Cache, function: &'static Function, key: Key) -> Invalidation {
     invalidate_all(cache, function, [key])
 }
 
@@ -77,32 +78,27 @@ pub fn invalidate(cache: &Cache, function: &'static Function, key: KeyWriter) ->
 pub(super) fn invalidate_all(
     cache: &Cache,
     function: &'static Function,
-    keys: impl IntoIterator<Item = KeyWriter>,
+    keys: impl IntoIterator<Item = Key>,
 ) -> Invalidation {
-    let mut names = Vec::new();
-    for mut key in keys {
-        if let Some(message) = key.failure() {
-            let what = format!("the key of {}", function.path());
-            return Invalidation::failed(Error::Encode { what: what.into(), message: message.to_owned().into() });
-        }
-        key.finish(function.plan().policy.version);
-        names.push(key.key().into());
+    let names: Result<Vec<_>, _> = keys.into_iter().map(|key| Ok(key?.key().into())).collect();
+    match names {
+        Ok(names) => Invalidation::new(cache.of(function), Target::Keys(names)),
+        Err(message) => unrendered(format!("the key of {}", function.path()), message),
     }
-    Invalidation::new(cache.of(function), Target::Keys(names))
+}
+
+fn unrendered(what: String, message: Box<str>) -> Invalidation {
+    Invalidation::failed(Error::Encode { what: what.into(), message: message.into_string().into() })
 }
 
 fn rendered(
     cache: &Cache,
-    render: impl FnOnce(&mut KeyWriter),
+    write: impl FnOnce(&mut KeyWriter),
     target: impl FnOnce(Box<str>) -> Target,
 ) -> Invalidation {
-    let mut writer = KeyWriter::new("");
-    render(&mut writer);
-    match writer.failure() {
-        Some(message) => {
-            Invalidation::failed(Error::Encode { what: "a tag or pattern".into(), message: message.to_owned().into() })
-        }
-        None => Invalidation::new(cache.clone(), target(writer.key().into())),
+    match key::render("", 0, write) {
+        Ok(text) => Invalidation::new(cache.clone(), target(text.key().into())),
+        Err(message) => unrendered("a tag or pattern".to_owned(), message),
     }
 }
 
@@ -139,11 +135,10 @@ pub fn peek<S: Shape>(
     codec: Codec<S::Value>,
     function: &'static Function,
     cache: &Cache,
-    mut key: KeyWriter,
+    key: Key,
 ) -> impl Future<Output = Option<S::Return>> + use<S> {
-    key.finish(function.plan().policy.version);
     // Of a key that cannot be rendered nothing is ever cached.
-    let key = key.failure().is_none().then(|| Box::<str>::from(key.key()));
+    let key = key.ok().map(|key| Box::<str>::from(key.key()));
     let cache = cache.of(function);
     async move {
         let key = key?;

@@ -16,8 +16,8 @@ pub use serde::Serialize;
 
 pub use batch::{Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
 pub use entry::{
-    global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near, path,
-    peek, refreshing, stored, write,
+    Key, global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near,
+    path, peek, refreshing, stored, write,
 };
 pub use function::{Function, Plan, REGISTRY};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
@@ -32,6 +32,6 @@ pub use crate::{
     call::{Background, Batch, Call, Enter, Refresh, enter, skip},
     codec::{Codec, Shared, Stored},
     invalidate::Invalidation,
-    key::KeyWriter,
+    key::{KeyWriter, RenderedKey},
     policy::{IntoTtl, Policy},
 };

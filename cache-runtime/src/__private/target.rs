@@ -2,12 +2,12 @@
 
 use std::{future::Future, marker::PhantomData};
 
-use super::{Codec, Function, Plain, Shape, Shaped, Shared, Split, Stored, entry};
+use super::{Codec, Function, Key, Plain, Shape, Shaped, Shared, Split, Stored, entry};
 use crate::{
     cache::Cache,
     call::Call,
     invalidate::{Invalidation, Writer},
-    key::KeyWriter,
+    key::RenderedKey,
 };
 
 /// The entry of one call, for a function that returns `R`.
@@ -38,12 +38,11 @@ impl<R> Target<R> {
 
 /// The entry of one call.
 #[must_use]
-pub fn target<R>(function: &'static Function, cache: &Cache, mut key: KeyWriter) -> Target<R> {
-    let invalidation = entry::invalidate(cache, function, key.copy());
-    key.finish(function.plan().policy.version);
+pub fn target<R>(function: &'static Function, cache: &Cache, key: Key) -> Target<R> {
     // Nothing is ever cached under a key that cannot be rendered.
-    let replaced = key.failure().is_none();
-    let full_key = key.full().into();
+    let replaced = key.is_ok();
+    let full_key = key.as_ref().map_or("", RenderedKey::full).into();
+    let invalidation = entry::invalidate(cache, function, key);
     Target { cache: cache.clone(), function, full_key, replaced, invalidation, returned: PhantomData }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     codec::{Codec, Stored, describe},
     error::{Error, Result},
     invalidate::{self, AfterCommit, Invalidation, Target},
-    key::{KeyWriter, escape_literal},
+    key::escape_literal,
     lifetime::Lifetime,
     policy::IntoTtl,
     schema::UNKNOWN,
@@ -399,10 +399,8 @@ where
     type IntoFuture = Boxed<'a, std::result::Result<T, E>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let mut key = KeyWriter::new(&self.cache.space.prefix);
-        key.literal(&self.key);
         let shape = Res::<T, E>::NEW.errors();
-        match call::begin(shape, Codec::stored(), None, self.cache, key) {
+        match call::enter_by_hand(shape, Codec::stored(), self.cache, &self.key) {
             call::Enter::Hit(value) | call::Enter::Stale(value, _) => Box::pin(std::future::ready(value)),
             call::Enter::Miss(call) => {
                 let call = call.with_ttl(self.ttl).with_tags(self.tags);

@@ -81,8 +81,7 @@ mod tests {
     use super::*;
     use crate::{
         __private::{Errors as _, Inner as _, L1, Outer as _, near},
-        KeyWriter,
-        call::{Enter, begin},
+        call::{Enter, enter_by_hand},
     };
 
     #[tokio::test]
@@ -90,9 +89,7 @@ mod tests {
         let cache = Cache::off(Error::config("on purpose"));
         for run in 0..3_u32 {
             let shape = L1::<u32>::NEW.outer().inner().errors();
-            let mut key = KeyWriter::new(&cache.space.prefix);
-            key.literal("n");
-            let loaded = match begin(shape, near(shape), None, &cache, key) {
+            let loaded = match enter_by_hand(shape, near(shape), &cache, "n") {
                 Enter::Hit(value) | Enter::Stale(value, _) => value,
                 Enter::Miss(call) => call.load(async { run }).await,
             };

@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use builder::Builder;
@@ -32,7 +35,7 @@ use crate::{
     error::Result,
     flight::Flights,
     invalidate::Pending,
-    near::{Near, NearEntry},
+    near::{Near, NearEntry, Present},
     registry,
     report::Report,
     scope::{self, Scope},
@@ -84,6 +87,8 @@ pub(crate) struct Inner {
 
 /// A namespace in the forms that calls need.
 pub(crate) struct Space {
+    /// No other namespace of any cache in this process has it.
+    pub(crate) number: u64,
     pub(crate) name: String,
     pub(crate) namespace: Namespace,
     /// The namespace and the separator, in front of every key.
@@ -97,12 +102,14 @@ pub(crate) struct Space {
 
 impl Space {
     fn new(name: &str, coherence: Option<&Coherence>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let namespace = Namespace::new(name);
         let prefix = format!("{}:", namespace.as_str()).into_boxed_str();
         let slot = Epochs::namespace(namespace.as_str());
         let any_tag = Epochs::any_tag(namespace.as_str());
         let followed = coherence.map(|coherence| coherence.follow(&namespace));
-        Self { name: name.to_owned(), namespace, prefix, slot, any_tag, followed }
+        Self { number, name: name.to_owned(), namespace, prefix, slot, any_tag, followed }
     }
 
     pub(crate) fn full_key(&self, key: &str) -> String {
@@ -122,9 +129,14 @@ impl Space {
 impl Inner {
     /// The decoded value of a full key, if it may be served.
     #[inline]
-    pub(crate) fn near_entry(&self, space: &Space, full_key: &str, now: Millis) -> Option<Arc<NearEntry>> {
-        let (slots, coherence) = (space.slots(full_key), self.coherence.as_deref());
-        self.near.as_ref()?.get(full_key, &slots, &self.epochs, coherence, now)
+    pub(crate) fn near_entry(&self, full_key: &[u8], now: Millis) -> Option<Arc<NearEntry>> {
+        self.near.as_ref()?.get(full_key, self.present(), now)
+    }
+
+    /// By what near entries are judged.
+    #[inline]
+    pub(crate) fn present(&self) -> Present<'_> {
+        Present { epochs: &self.epochs, coherence: self.coherence.as_deref() }
     }
 
     fn space(&self, name: &str) -> Arc<Space> {

@@ -102,9 +102,9 @@ impl<S: Shape> Call<'_, S> {
         let view = View { seen: None, stamp: Stamp::NONE, fence };
         let inner = &self.cache.inner;
         let now = inner.clock.now();
-        let entry = inner.near_entry(&self.cache.space, &self.full_key, now);
+        let entry = inner.near_entry(self.full_key.as_bytes(), now);
         let Some(entry) = entry else { return Asked::Nothing(view) };
-        Asked::of(Cached::from_near(&self.codec, &entry), entry.life, view, now)
+        Asked::of(Cached::from_near(&self.codec, entry.value.as_ref()), entry.life, view, now)
     }
 
     /// The stamps alone, for a load that does not care what is stored.

@@ -138,11 +138,8 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     fn has_near(&self) -> bool {
-        let Cache { inner, space } = &self.cache;
-        let slots = space.slots(&self.full_key);
-        inner.near.as_ref().is_some_and(|near| {
-            near.get(&self.full_key, &slots, &inner.epochs, inner.coherence.as_deref(), inner.clock.now()).is_some()
-        })
+        let inner = &self.cache.inner;
+        inner.near_entry(self.full_key.as_bytes(), inner.clock.now()).is_some()
     }
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.

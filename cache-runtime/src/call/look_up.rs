@@ -10,7 +10,7 @@ use crate::{
     coherence::Heard,
     epoch::Epoch,
     error::Result,
-    near::NearEntry,
+    near::{NearEntry, NearView},
     stats::Count,
     store::{Entry, Format, Found, Life, Reading, Stamp, Token},
 };
@@ -73,8 +73,7 @@ pub(crate) fn look_near<T>(cache: &Cache, key: &str, codec: &Codec<T>) -> Option
         return None;
     }
     let (full_key, now) = (space.full_key(key), inner.clock.now());
-    let entry =
-        inner.near.as_ref()?.get(&full_key, &space.slots(&full_key), &inner.epochs, inner.coherence.as_deref(), now)?;
+    let entry = inner.near_entry(full_key.as_bytes(), now)?;
     if now >= entry.life.fresh_until {
         return None;
     }
@@ -217,9 +216,8 @@ impl NearValue<'_> {
             epoch = epoch.and(of_others);
             generation = Some(heard.generation());
         }
-        let entry =
-            NearEntry { value: self.packed, life: self.life, epoch, generation, tags: slots, bytes: self.bytes };
-        near.insert(full_key, entry);
+        let view = NearView { epoch, generation, own: space.slots(full_key), tags: slots };
+        near.insert(NearEntry::new(full_key, self.packed, self.life, view, self.bytes));
     }
 }
 

@@ -34,12 +34,12 @@ use crate::{
     __private::{Function, Shape, Shaped},
     cache::{Cache, Space},
     clock::Millis,
-    codec::Codec,
+    codec::{Codec, Packed},
     error::Error,
     flight::Outcome,
     invalidate,
-    key::KeyWriter,
-    near::NearEntry,
+    key::{self, KeyWriter, RawWords, Rendered},
+    near::{AtHandCall, NearEntry},
     policy::{IntoTtl, Policy},
     scope::{self, Scope},
     stats::Count,
@@ -111,54 +111,95 @@ impl<'c, T> ByValue<'c, T> {
 
 /// Begins a call: answers it from the decoded values of this process if that can be done.
 ///
-/// Nothing is allocated and nothing waited for on a hit.
+/// Nothing is allocated and nothing waited for on a hit. `write` writes the key; it runs once for
+/// the arguments as they are, and once more for the key's text unless this thread has the answer
+/// at hand.
+#[inline]
 pub fn enter<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
     function: &'static Function,
     cache: &Cache,
-    key: KeyWriter,
+    write: impl Fn(&mut KeyWriter),
 ) -> Enter<'c, S> {
-    begin(shape, codec, Some(function), cache, key)
+    let args = key::raw(&write);
+    if let Some(value) = args.and_then(|args| at_hand::<S>(&codec, function, cache, args)) {
+        return Enter::Hit(value);
+    }
+    let space = cache.space_of(Some(function));
+    key::with_rendered(&space.prefix, function.plan().policy.version, write, |key| {
+        begin(shape, codec, Some((function, args)), cache, key)
+    })
 }
 
-/// As [`enter`]; without a function the call is one by hand.
-pub(crate) fn begin<'c, S: Shape>(
+/// The answer of a call that this thread has answered before, if nothing else is to be done about it.
+#[inline]
+fn at_hand<S: Shape>(
+    codec: &Codec<S::Value>,
+    function: &'static Function,
+    cache: &Cache,
+    args: RawWords,
+) -> Option<S::Return> {
+    let inner = &*cache.inner;
+    let near = inner.near.as_ref()?;
+    // Noted before anything is read, as in `near_hit`.
+    if inner.pending.len() > 0 || !scope::none_is_open() {
+        return None;
+    }
+    let call = AtHandCall::new(function.number(), cache.space.number, args)?;
+    let take = |value: Option<&Packed>| Cached::<S>::from_near(codec, value).map(Cached::into_return);
+    let value = near.at_hand(&call, inner.present(), inner.clock.now(), take)?;
+    inner.counters.add_hit(function);
+    Some(value)
+}
+
+/// As [`enter`], for a call by hand.
+pub(crate) fn enter_by_hand<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
-    function: Option<&'static Function>,
     cache: &Cache,
-    mut key: KeyWriter,
+    key: &str,
 ) -> Enter<'c, S> {
-    if let Some(message) = key.failure() {
-        report_key(cache, function, message);
-        return Enter::Miss(Call::new(shape, codec, function, cache, "", Scope::Disabled));
-    }
-    key.finish(function.map_or(0, |function| function.plan().policy.version));
+    key::with_rendered(
+        &cache.space.prefix,
+        0,
+        |writer| writer.literal(key),
+        |key| begin(shape, codec, None, cache, key),
+    )
+}
+
+/// Answers from the map of near entries, or makes the call that goes on.
+fn begin<'c, S: Shape>(
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    call: Option<(&'static Function, Option<RawWords>)>,
+    cache: &Cache,
+    key: Result<Rendered<'_>, &str>,
+) -> Enter<'c, S> {
+    let function = call.map(|(function, _)| function);
+    let key = match key {
+        Ok(key) => key,
+        Err(message) => {
+            report_key(cache, function, message);
+            return Enter::Miss(Call::new(shape, codec, function, cache, "", Scope::Disabled));
+        }
+    };
     let scope = scope::current();
-    let make_call = || Call::new(shape, codec, function, cache, key.full(), scope);
-    if scope != Scope::Normal || scope::has_grant(key.full()) {
-        return Enter::Miss(make_call());
+    let is_asked_here = scope == Scope::Normal && !scope::has_grant(key);
+    let hit = is_asked_here.then(|| near_hit::<S>(&codec, cache, call, key)).flatten();
+    let Some((value, due)) = hit else {
+        return Enter::Miss(Call::new(shape, codec, function, cache, key.full(), scope));
+    };
+    cache.inner.counters.add(function, Count::Hit);
+    let Due::Refresh { is_stale } = due else { return Enter::Hit(value) };
+    if is_stale {
+        cache.inner.counters.add(function, Count::Stale);
     }
-    match near_hit::<S>(&codec, cache, function, &key) {
-        Some((value, Due::Nothing)) => {
-            cache.inner.counters.add(function, Count::Hit);
-            Enter::Hit(value)
+    match cache.inner.claims.claim(key.full(), cache.inner.clock.now()) {
+        Some(claim) => {
+            Enter::Stale(value, Refresh::new(Call::new(shape, codec, function, cache, key.full(), scope), claim))
         }
-        Some((value, Due::Refresh { is_stale })) => {
-            cache.inner.counters.add(function, Count::Hit);
-            if is_stale {
-                cache.inner.counters.add(function, Count::Stale);
-            }
-            match cache.inner.claims.claim(key.full(), cache.inner.clock.now()) {
-                Some(claim) => Enter::Stale(
-                    value,
-                    Refresh::new(Call::new(shape, codec, function, cache, key.full(), scope), claim),
-                ),
-                None => Enter::Hit(value),
-            }
-        }
-        None => Enter::Miss(make_call()),
+        None => Enter::Hit(value),
     }
 }
 
@@ -181,17 +222,17 @@ pub fn skip<'c, S: Shape>(
     Enter::Miss(Call::new(shape, codec, Some(function), cache, "", Scope::Disabled))
 }
 
-#[inline]
 fn near_hit<S: Shape>(
     codec: &Codec<S::Value>,
     cache: &Cache,
-    function: Option<&'static Function>,
-    key: &KeyWriter,
+    call: Option<(&'static Function, Option<RawWords>)>,
+    key: Rendered<'_>,
 ) -> Option<(S::Return, Due)> {
     let inner = &*cache.inner;
     if codec.is_stored() && !inner.near_before_store {
         return None;
     }
+    let function = call.map(|(function, _)| function);
     let space = cache.space_of(function);
     // Noted before anything is read: an invalidation that fails from here on is seen here or in
     // the entry's epoch.
@@ -199,16 +240,28 @@ fn near_hit<S: Shape>(
         return None;
     }
     let now = inner.clock.now();
-    let entry = inner.near_entry(&space, key.full(), now)?;
+    let entry = inner.near_entry(key.full_bytes(), now)?;
     let policy = function.map_or(&Policy::DEFAULT, |function| &function.plan().policy);
-    let due = due(policy, &space, key.full(), cache, entry.life, now)?;
-    let cached = Cached::<S>::from_near(codec, &entry)?;
+    let due = due(policy, &space, key, cache, entry.life, now)?;
+    let cached = Cached::<S>::from_near(codec, entry.value.as_ref())?;
+    keep_at_hand(cache, call, &entry);
     Some((cached.into_return(), due))
+}
+
+/// A hit of a sliding value is more than its answer.
+fn keep_at_hand(cache: &Cache, call: Option<(&'static Function, Option<RawWords>)>, entry: &Arc<NearEntry>) {
+    let Some((function, Some(args))) = call else { return };
+    let policy = &function.plan().policy;
+    if let (Some(near), false) = (&cache.inner.near, policy.sliding)
+        && let Some(call) = AtHandCall::new(function.number(), cache.space.number, args)
+    {
+        near.keep_at_hand(call, entry, stale::next_due(policy, entry.life));
+    }
 }
 
 /// What is due on a hit; `None` if the value is too old to be a hit.
 #[inline]
-fn due(policy: &Policy, space: &Arc<Space>, full_key: &str, cache: &Cache, life: Life, now: Millis) -> Option<Due> {
+fn due(policy: &Policy, space: &Arc<Space>, key: Rendered<'_>, cache: &Cache, life: Life, now: Millis) -> Option<Due> {
     if now >= life.fresh_until {
         return stale::is_open(life, policy.stale_while_revalidate, now).then_some(Due::Refresh { is_stale: true });
     }
@@ -217,7 +270,7 @@ fn due(policy: &Policy, space: &Arc<Space>, full_key: &str, cache: &Cache, life:
     }
     if policy.sliding {
         let cache = Cache { inner: Arc::clone(&cache.inner), space: Arc::clone(space) };
-        slide::slide(&cache, full_key, life, now);
+        slide::slide(&cache, key.full(), life, now);
     }
     Some(Due::Nothing)
 }
@@ -238,8 +291,9 @@ impl<S: Shape> Cached<S> {
     }
 
     /// `None` if the entry is of another type than this function's values.
-    fn from_near(codec: &Codec<S::Value>, entry: &NearEntry) -> Option<Self> {
-        match &entry.value {
+    #[inline]
+    fn from_near(codec: &Codec<S::Value>, value: Option<&Packed>) -> Option<Self> {
+        match value {
             Some(packed) => codec.unpack(packed).map(Self::Value),
             None => S::ABSENT.map(Self::None),
         }
@@ -307,15 +361,13 @@ impl<'c, S: Shape> Call<'c, S> {
     }
 
     fn add_tag(&mut self, render: impl FnOnce(&mut KeyWriter)) {
-        let mut writer = KeyWriter::new("");
-        render(&mut writer);
-        match writer.failure() {
+        match key::render("", 0, render) {
+            Ok(tag) => self.tags.push(tag.full().into()),
             // Without its tag the value could outlive an invalidation: do not cache it.
-            Some(message) => {
-                report_key(&self.cache, self.function, message);
+            Err(message) => {
+                report_key(&self.cache, self.function, &message);
                 self.scope = Scope::Disabled;
             }
-            None => self.tags.push(writer.full().into()),
         }
     }
 

@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Enter, begin};
+use super::{Enter, enter};
 use crate::{
     __private::{Function, Inner as _, L1, Plan, stored},
-    Backend, Cache, Clock, KeyWriter,
+    Backend, Cache, Clock,
     policy::Policy,
     store::gated::Gated,
 };
@@ -113,9 +113,7 @@ static FORGIVING: Function = Function::new(Plan {
 
 async fn forgiving(cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
     let shape = L1::<Result<u32, String>>::NEW.outer().inner().errors();
-    let mut key = KeyWriter::new(&cache.space.prefix);
-    key.literal("n");
-    match begin(shape, stored(shape), Some(&FORGIVING), cache, key) {
+    match enter(shape, stored(shape), &FORGIVING, cache, |key| key.literal("n")) {
         Enter::Hit(value) | Enter::Stale(value, _) => value,
         Enter::Miss(call) => call.load(async { loaded }).await,
     }

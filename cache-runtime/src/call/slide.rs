@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cache::Cache, clock::Millis, near::NearEntry, store::Life, task};
+use crate::{cache::Cache, clock::Millis, store::Life, task};
 
 /// A value slides when this share of its ttl has passed, so that a hot key is not written on each hit.
 const STEP: u64 = 100;
@@ -22,19 +22,9 @@ pub(super) fn slide(cache: &Cache, full_key: &str, life: Life, now: Millis) {
 
 /// The entry keeps its epoch: if it was invalidated meanwhile, it stays invalid.
 fn slide_near(cache: &Cache, full_key: &str, life: Life, now: Millis) {
-    let Cache { inner, space } = cache;
-    let Some(near) = &inner.near else { return };
-    let Some(entry) = inner.near_entry(space, full_key, now) else { return };
-    let NearEntry { value, life: _, epoch, generation, tags, bytes } = &*entry;
-    let longer = NearEntry {
-        value: value.clone(),
-        life,
-        epoch: *epoch,
-        generation: *generation,
-        tags: tags.clone(),
-        bytes: *bytes,
-    };
-    near.insert(full_key, longer);
+    let Some(near) = &cache.inner.near else { return };
+    let Some(entry) = cache.inner.near_entry(full_key.as_bytes(), now) else { return };
+    near.insert(entry.living(life));
 }
 
 fn slide_stored(cache: Cache, full_key: &str, life: Life) {

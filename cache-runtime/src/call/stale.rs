@@ -177,10 +177,17 @@ pub(super) fn is_open(life: Life, window: Option<Duration>, now: Millis) -> bool
 
 /// Whether so much of the ttl has passed that a hit refreshes the value.
 pub(super) fn is_due(policy: &Policy, life: Life, now: Millis) -> bool {
-    policy.refresh_ahead.is_some_and(|share| {
-        let ttl = life.fresh_until.saturating_sub(life.since) as f64;
-        now.saturating_sub(life.since) as f64 >= ttl * share
-    })
+    refresh_due(policy, life).is_some_and(|due| now >= due)
+}
+
+fn refresh_due(policy: &Policy, life: Life) -> Option<Millis> {
+    let ttl = life.fresh_until.saturating_sub(life.since) as f64;
+    policy.refresh_ahead.map(|share| life.since.saturating_add((ttl * share).ceil() as u64))
+}
+
+/// Until when a hit is its answer and nothing more.
+pub(super) fn next_due(policy: &Policy, life: Life) -> Millis {
+    life.fresh_until.min(life.dead_at).min(refresh_due(policy, life).unwrap_or(Millis::MAX))
 }
 
 impl<S: Shape + 'static> Call<'_, S> {

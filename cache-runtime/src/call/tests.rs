@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Enter, begin};
+use super::{Enter, enter_by_hand};
 use crate::{
     __private::{Errors as _, Inner as _, L1, Outer as _, stored},
-    Cache, Clock, KeyWriter,
+    Cache, Clock,
 };
 
 async fn cache() -> (Cache, Clock) {
@@ -21,9 +21,7 @@ async fn cache() -> (Cache, Clock) {
 macro_rules! cached_call {
     ($cache:expr, $key:expr, $return:ty, $body:expr) => {{
         let shape = L1::<$return>::NEW.outer().inner().errors();
-        let mut key = KeyWriter::new(&$cache.space.prefix);
-        key.literal($key);
-        match begin(shape, stored(shape), None, &$cache, key) {
+        match enter_by_hand(shape, stored(shape), &$cache, $key) {
             Enter::Hit(value) | Enter::Stale(value, _) => value,
             Enter::Miss(call) => call.load($body).await,
         }

@@ -62,42 +62,40 @@ by_display!(f32, f64, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr);
 macro_rules! integers {
     ($($type:ty),+ $(,)?) => {$(
         impl CacheKey for $type {
+            #[inline]
             fn render(&self, key: &mut KeyWriter) {
-                use std::fmt::Write as _;
-                let mut text = Small::default();
-                // `Small` has room for the 40 characters of the longest integer.
-                let _ = write!(text, "{self}");
-                key.plain(text.as_str());
+                key.number(self.to_ne_bytes(), <$type>::MIN != 0, *self);
             }
         }
     )+};
 }
 
-integers!(
-    u8,
-    u16,
-    u32,
-    u64,
-    u128,
-    usize,
-    i8,
-    i16,
-    i32,
-    i64,
-    i128,
-    isize,
-    num::NonZeroU8,
-    num::NonZeroU16,
-    num::NonZeroU32,
-    num::NonZeroU64,
-    num::NonZeroU128,
-    num::NonZeroUsize,
-    num::NonZeroI8,
-    num::NonZeroI16,
-    num::NonZeroI32,
-    num::NonZeroI64,
-    num::NonZeroI128,
-    num::NonZeroIsize,
+integers!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
+
+macro_rules! nonzero_integers {
+    ($($type:ident),+ $(,)?) => {$(
+        impl CacheKey for num::$type {
+            #[inline]
+            fn render(&self, key: &mut KeyWriter) {
+                self.get().render(key);
+            }
+        }
+    )+};
+}
+
+nonzero_integers!(
+    NonZeroU8,
+    NonZeroU16,
+    NonZeroU32,
+    NonZeroU64,
+    NonZeroU128,
+    NonZeroUsize,
+    NonZeroI8,
+    NonZeroI16,
+    NonZeroI32,
+    NonZeroI64,
+    NonZeroI128,
+    NonZeroIsize,
 );
 
 impl CacheKey for bool {
@@ -160,13 +158,10 @@ by_deref!(
 /// nested `None`.
 impl<T: CacheKey> CacheKey for Option<T> {
     fn render(&self, key: &mut KeyWriter) {
-        let Some(value) = self else { return key.plain("!") };
-        let mut inner = KeyWriter::new("");
-        inner.arg(value);
-        if inner.written().starts_with('!') {
-            key.plain("!");
+        match self {
+            Some(value) => key.some(value),
+            None => key.plain("!"),
         }
-        key.arg(value);
     }
 }
 

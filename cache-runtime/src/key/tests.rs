@@ -3,26 +3,38 @@ use std::{borrow::Cow, collections::HashMap, fmt::Debug, rc::Rc, sync::Arc, time
 use proptest::prelude::*;
 use secrecy::SecretString;
 
-use super::{write::LONGEST_PLAIN_KEY, *};
+use super::{text::LONGEST_PLAIN_KEY, *};
 use crate::store::Namespace;
 
 fn rendered(value: &(impl CacheKey + ?Sized)) -> String {
-    let mut key = KeyWriter::new("");
-    key.arg(value);
-    key.key().to_owned()
+    text(|key| key.arg(value))
+}
+
+fn text(write: impl FnOnce(&mut KeyWriter)) -> String {
+    render("", 0, write).unwrap().key().to_owned()
 }
 
 /// As generated code renders `k:<a>:<b>`, in a namespace.
 fn pair(a: &(impl CacheKey + ?Sized), b: &(impl CacheKey + ?Sized)) -> String {
-    let mut key = KeyWriter::new("space:");
-    key.literal("k:");
-    key.arg(a);
-    key.literal(":");
-    key.arg(b);
-    key.finish(0);
+    let write = |key: &mut KeyWriter| {
+        key.template("k:");
+        key.arg(a);
+        key.template(":");
+        key.arg(b);
+    };
+    let key = render("space:", 0, write).unwrap();
     assert_eq!(key.full(), format!("space:{}", key.key()));
-    assert_eq!(key.failure(), None);
     key.key().to_owned()
+}
+
+/// The same, before it is text.
+fn raw_pair(a: &(impl CacheKey + ?Sized), b: &(impl CacheKey + ?Sized)) -> Option<RawWords> {
+    raw(|key| {
+        key.template("k:");
+        key.arg(a);
+        key.template(":");
+        key.arg(b);
+    })
 }
 
 /// Text out of few characters, mostly those with a meaning, so that likenesses are common.
@@ -42,6 +54,9 @@ macro_rules! injective {
         fn $name(a in two($a), b in two($b)) {
             let same = a[0] == a[1] && b[0] == b[1];
             prop_assert_eq!(pair(&a[0], &b[0]) == pair(&a[1], &b[1]), same);
+            if let (Some(one), Some(other)) = (raw_pair(&a[0], &b[0]), raw_pair(&a[1], &b[1])) {
+                prop_assert_eq!(one == other, same);
+            }
         }
     )+}};
 }
@@ -106,7 +121,7 @@ fn ordinary_values_stay_readable() {
     assert_eq!(rendered(&i128::MIN), i128::MIN.to_string());
     assert_eq!(rendered(&u128::MAX), u128::MAX.to_string());
     assert_eq!(rendered(&-2.5), "-2.5");
-    assert_eq!(rendered(&f64::MAX), f64::MAX.to_string());
+    assert_eq!(rendered(&1e100), 1e100.to_string());
     assert_eq!(rendered(&std::net::Ipv6Addr::LOCALHOST), "%3A%3A1");
     assert_eq!(rendered(&Duration::from_millis(3)), "3000000");
 }
@@ -154,10 +169,11 @@ fn a_key_over_the_limit_hides_its_values_and_keeps_its_prefix() {
 #[test]
 fn the_namespace_does_not_count_towards_the_limit() {
     let namespace = format!("{}:", "n".repeat(300));
-    let mut key = KeyWriter::new(&namespace);
-    key.literal("user:");
-    key.arg(&7);
-    key.finish(0);
+    let write = |key: &mut KeyWriter| {
+        key.literal("user:");
+        key.arg(&7);
+    };
+    let key = render(&namespace, 0, write).unwrap();
     assert_eq!(key.key(), "user:7");
     assert_eq!(key.full(), format!("{namespace}user:7"));
 }
@@ -165,26 +181,23 @@ fn the_namespace_does_not_count_towards_the_limit() {
 #[test]
 fn literal_text_is_never_hashed_away() {
     let literal = "long".repeat(100);
-    let mut key = KeyWriter::new("");
-    key.literal(&literal);
-    key.finish(0);
-    assert_eq!(key.key(), literal);
-
-    key.arg("v");
-    key.finish(0);
-    assert!(key.key().starts_with(&format!("{literal}#")));
+    assert_eq!(text(|key| key.literal(&literal)), literal);
+    let with_value = text(|key| {
+        key.literal(&literal);
+        key.arg("v");
+    });
+    assert!(with_value.starts_with(&format!("{literal}#")));
 }
 
 #[test]
 fn a_digest_cannot_be_given_as_a_value() {
     let render = |a: &str, b: &str| {
-        let mut key = KeyWriter::new("");
-        key.literal("k:");
-        key.arg(a);
-        key.literal("#");
-        key.arg(b);
-        key.finish(0);
-        key.key().to_owned()
+        text(|key| {
+            key.literal("k:");
+            key.arg(a);
+            key.literal("#");
+            key.arg(b);
+        })
     };
     let hidden = render(&"x".repeat(300), "1");
     let digest = hidden.trim_start_matches("k:").trim_start_matches('#');
@@ -194,9 +207,7 @@ fn a_digest_cannot_be_given_as_a_value() {
 
 #[test]
 fn braces_in_literal_text_are_escaped() {
-    let mut key = KeyWriter::new("");
-    key.literal("a{b}*:");
-    assert_eq!(key.key(), "a%7Bb%7D*:");
+    assert_eq!(text(|key| key.literal("a{b}*:")), "a%7Bb%7D*:");
     assert_eq!(escape_literal("{x}"), "%7Bx%7D");
     assert_eq!(escape_literal("{x}:*[a]?"), "%7Bx%7D:*[a]?");
 }
@@ -214,11 +225,7 @@ fn secrets_are_hashed() {
 
 #[test]
 fn a_hash_is_of_the_canonical_json() {
-    let hashed = |value: &HashMap<&str, Option<f64>>| {
-        let mut key = KeyWriter::new("");
-        key.hash(value);
-        key.key().to_owned()
-    };
+    let hashed = |value: &HashMap<&str, Option<f64>>| text(|key| key.hash(value));
     let there = HashMap::from([("b", Some(1.0)), ("a", None)]);
     let back = HashMap::from([("a", None), ("b", Some(1.0))]);
     assert_eq!(hashed(&there), hashed(&back));
@@ -227,34 +234,64 @@ fn a_hash_is_of_the_canonical_json() {
 
 #[test]
 fn fields_hash_as_one_object() {
-    let mut fields = KeyWriter::new("");
-    fields.fields().field("a", "x").field("b", &[1, 2]).finish();
-    let mut object = KeyWriter::new("");
-    object.hash(&serde_json::json!({"b": [1, 2], "a": "x"}));
-    assert_eq!(fields.key(), object.key());
-
-    let mut none = KeyWriter::new("");
-    none.fields().finish();
-    let mut empty = KeyWriter::new("");
-    empty.hash(&serde_json::json!({}));
-    assert_eq!(none.key(), empty.key());
+    let fields = text(|key| key.fields().field("a", "x").field("b", &[1, 2]).finish());
+    assert_eq!(fields, text(|key| key.hash(&serde_json::json!({"b": [1, 2], "a": "x"}))));
+    assert_eq!(text(|key| key.fields().finish()), text(|key| key.hash(&serde_json::json!({}))));
 }
 
 #[test]
 fn what_cannot_be_rendered_is_noted() {
     let unserializable = std::collections::BTreeMap::from([((1, 2), 3)]);
-    let mut key = KeyWriter::new("");
-    key.hash(&unserializable);
-    assert!(key.failure().unwrap().contains("the key of a map"));
-
-    let mut key = KeyWriter::new("");
-    key.fields().field("filter", &unserializable).finish();
-    assert!(key.failure().unwrap().starts_with("argument `filter`: "));
+    let failure = |write: &dyn Fn(&mut KeyWriter)| render("", 0, write).err().unwrap();
+    assert!(failure(&|key| key.hash(&unserializable)).contains("the key of a map"));
+    assert!(failure(&|key| key.fields().field("filter", &unserializable).finish()).starts_with("argument `filter`: "));
 }
 
 #[test]
 fn its_debug_shows_the_key() {
-    let mut key = KeyWriter::new("space:");
-    key.arg(&7);
-    assert_eq!(format!("{key:?}"), "KeyWriter { key: \"7\", .. }");
+    let show = |key: &mut KeyWriter| {
+        key.arg(&7);
+        assert_eq!(format!("{key:?}"), "KeyWriter { key: \"7\", .. }");
+    };
+    render("space:", 0, show).unwrap();
+}
+
+/// A key form that writes as many values as it holds, with nothing between them.
+struct Run(&'static [&'static str]);
+
+impl CacheKey for Run {
+    fn render(&self, key: &mut KeyWriter) {
+        self.0.iter().for_each(|part| key.value(part));
+    }
+}
+
+/// A number whose type only the value tells.
+enum Number {
+    Signed(i32),
+    Unsigned(u32),
+}
+
+impl CacheKey for Number {
+    fn render(&self, key: &mut KeyWriter) {
+        match self {
+            Self::Signed(number) => key.arg(number),
+            Self::Unsigned(number) => key.arg(number),
+        }
+    }
+}
+
+#[test]
+fn calls_that_have_different_keys_differ_before_they_are_text() {
+    assert_ne!(raw_pair(&Run(&["a", "b"]), &Run(&["c"])), raw_pair(&Run(&["a"]), &Run(&["b", "c"])));
+    assert_ne!(raw_pair(&Number::Signed(-1), &1), raw_pair(&Number::Unsigned(u32::MAX), &1));
+    assert_ne!(raw_pair(&"", &""), raw_pair(&"", &Run(&[])));
+    assert_ne!(raw_pair(&Some("!"), &1), raw_pair(&None::<&str>, &1));
+}
+
+#[test]
+fn what_is_long_secret_or_hashed_has_no_raw_form() {
+    assert_eq!(raw_pair(&"x".repeat(100), &1), None);
+    assert_eq!(raw_pair(&SecretString::from("hunter2"), &1), None);
+    assert_eq!(raw(|key| key.hash(&7)), None);
+    assert_eq!(raw(|key| key.fields().field("a", &1).finish()), None);
 }

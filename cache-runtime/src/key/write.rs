@@ -1,145 +1,131 @@
-//! The writer that a key template renders into: on the stack for all but the longest keys.
+//! The writer that generated code and key forms write to.
 
 use std::fmt;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{CacheKey, canonical};
-
-/// The longest key, in bytes without its namespace, that is stored as it was written. A longer
-/// one keeps its literal prefix; the variable part becomes `#` and its SHA-256 in hex, with one
-/// more `#` for each that the template has there itself.
-pub(crate) const LONGEST_PLAIN_KEY: usize = 200;
-
-/// Room for a namespace and a key of ordinary length; a longer one moves to the heap.
-const INLINE: usize = 256;
+use super::{CacheKey, RawWords, canonical, raw::RawArgs, text::Text};
 
 /// Writes one key: literal text as it is, argument values escaped.
 ///
 /// A value can hold no separator and no wildcard afterwards: every ASCII character except
 /// letters, digits and `_ - . @ + ~` is percent-encoded. So two different lists of
 /// arguments never render to one key, and no argument can reach another entry by a pattern.
-pub struct KeyWriter {
-    text: Buffer,
-    /// Where the key begins, after the namespace and its separator.
-    start: usize,
-    /// Where the variable part begins; `None` until the first value is written.
-    variable: Option<usize>,
-    failure: Option<Box<str>>,
-}
+pub struct KeyWriter(Form);
 
-#[allow(clippy::large_enum_variant, reason = "the large one is the point: most keys need no heap")]
-enum Buffer {
-    Inline { bytes: [u8; INLINE], len: usize },
-    Heap(String),
-}
-
-impl Buffer {
-    fn len(&self) -> usize {
-        match self {
-            Self::Inline { len, .. } => *len,
-            Self::Heap(text) => text.len(),
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        match self {
-            // Only whole `str`s are ever pushed and truncation happens at their borders.
-            Self::Inline { bytes, len } => std::str::from_utf8(&bytes[..*len]).unwrap_or_default(),
-            Self::Heap(text) => text,
-        }
-    }
-
-    fn push(&mut self, more: &str) {
-        match self {
-            Self::Inline { bytes, len } if *len + more.len() <= INLINE => {
-                bytes[*len..*len + more.len()].copy_from_slice(more.as_bytes());
-                *len += more.len();
-            }
-            Self::Inline { .. } => {
-                let mut text = String::with_capacity(INLINE * 2);
-                text.push_str(self.as_str());
-                text.push_str(more);
-                *self = Self::Heap(text);
-            }
-            Self::Heap(text) => text.push_str(more),
-        }
-    }
-
-    fn truncate(&mut self, to: usize) {
-        match self {
-            Self::Inline { len, .. } => *len = to.min(*len),
-            Self::Heap(text) => text.truncate(to),
-        }
-    }
+#[allow(clippy::large_enum_variant, reason = "it is made where it is used and never moved")]
+enum Form {
+    /// Before anything is rendered: only what tells two calls of one function apart.
+    Raw(RawArgs),
+    Text(Text),
 }
 
 impl KeyWriter {
-    /// A writer behind `prefix`, which is an escaped namespace and its separator, or empty.
-    pub(crate) fn new(prefix: &str) -> Self {
-        let mut text = Buffer::Inline { bytes: [0; INLINE], len: 0 };
-        text.push(prefix);
-        Self { text, start: prefix.len(), variable: None, failure: None }
+    /// Writes text behind `prefix`, which is an escaped namespace and its separator, or empty.
+    ///
+    /// The text stays where it is written, which is on the stack, for `then` to use.
+    #[inline]
+    pub(super) fn text<R>(prefix: &str, write: impl FnOnce(&mut Self), then: impl FnOnce(&mut Text) -> R) -> R {
+        let mut writer = Self(Form::Text(Text::new()));
+        if let Form::Text(text) = &mut writer.0 {
+            text.prefix(prefix);
+        }
+        write(&mut writer);
+        match &mut writer.0 {
+            Form::Text(text) => then(text),
+            // Writing does not change the form.
+            Form::Raw(_) => then(&mut Text::new()),
+        }
     }
 
-    /// The same key once more.
-    pub(crate) fn copy(&self) -> Self {
-        let mut text = Buffer::Inline { bytes: [0; INLINE], len: 0 };
-        text.push(self.text.as_str());
-        Self { text, start: self.start, variable: self.variable, failure: self.failure.clone() }
+    /// What `render` writes, without its text.
+    #[inline]
+    pub(super) fn raw(render: impl FnOnce(&mut Self)) -> Option<RawWords> {
+        let mut writer = Self(Form::Raw(RawArgs::new()));
+        render(&mut writer);
+        match &writer.0 {
+            Form::Raw(raw) => raw.words(),
+            Form::Text(_) => None,
+        }
     }
 
-    /// Literal text of a template. Braces are percent-encoded, since Redis Cluster reads them.
+    /// Text of a function's own template, with braces escaped: the same in each call of the function, and
+    /// in the same order. A key form writes [`literal`](Self::literal)s.
+    #[doc(hidden)]
+    #[inline]
+    pub fn template(&mut self, text: &str) {
+        match &mut self.0 {
+            Form::Raw(raw) => raw.template(),
+            Form::Text(key) => key.push(text),
+        }
+    }
+
+    /// Literal text of a key form. Braces are percent-encoded, since Redis Cluster reads them.
+    #[inline]
     pub fn literal(&mut self, text: &str) {
-        if text.bytes().any(|byte| matches!(byte, b'{' | b'}')) {
-            self.text.push(&escape_literal(text));
-        } else {
-            self.text.push(text);
+        match &mut self.0 {
+            Form::Raw(raw) => raw.mark(text),
+            Form::Text(key) => key.push(&escape_literal(text)),
         }
     }
 
     /// A value that is placed by its own [`CacheKey`] form.
+    #[inline]
     pub fn arg<T: CacheKey + ?Sized>(&mut self, value: &T) {
         value.render(self);
     }
 
     /// A value's text, escaped.
+    #[inline]
     pub fn value(&mut self, text: &str) {
-        self.begin_value();
-        let mut rest = text;
-        while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
-            self.text.push(&rest[..at]);
-            self.percent(rest.as_bytes()[at]);
-            rest = &rest[at + 1..];
+        match &mut self.0 {
+            Form::Raw(raw) => raw.value(text),
+            Form::Text(key) => key.value(text),
         }
-        self.text.push(rest);
     }
 
     /// Text of a value that is known to hold no character that must be escaped.
+    #[inline]
     pub(super) fn plain(&mut self, text: &str) {
-        debug_assert!(text.bytes().all(|byte| is_plain(byte) || is_mark(byte)), "{text:?} needs escaping");
-        self.begin_value();
-        self.text.push(text);
+        match &mut self.0 {
+            Form::Raw(raw) => raw.mark(text),
+            Form::Text(key) => key.plain(text),
+        }
+    }
+
+    /// A number, by its bytes or its digits.
+    #[inline]
+    pub(super) fn number<const SIZE: usize>(&mut self, bytes: [u8; SIZE], is_signed: bool, digits: impl itoa::Integer) {
+        match &mut self.0 {
+            Form::Raw(raw) => raw.number(bytes, is_signed),
+            Form::Text(key) => key.plain(itoa::Buffer::new().format(digits)),
+        }
     }
 
     /// The SHA-256, in hex, of the value's canonical JSON: object keys sorted, so that two maps
     /// with the same content agree.
     pub fn hash<T: Serialize + ?Sized>(&mut self, value: &T) {
-        match hash_of(value) {
-            Ok(hex) => self.plain(&hex),
-            Err(message) => self.fail(&message),
-        }
+        self.only_as_text(|key| match hash_of(value) {
+            Ok(hex) => key.plain(&hex),
+            Err(message) => key.fail(&message),
+        });
     }
 
     /// The SHA-256 of a key's own rendering: for a value that must not be readable in a key.
     pub fn hash_of_key<T: CacheKey + ?Sized>(&mut self, value: &T) {
-        let mut hidden = Self::new("");
-        hidden.arg(value);
-        if let Some(message) = &hidden.failure {
-            self.fail(message);
-        }
-        self.plain(&hex(Sha256::digest(hidden.text.as_str().as_bytes()).as_slice()));
+        self.only_as_text(|key| {
+            Self::text(
+                "",
+                |hidden| hidden.arg(value),
+                |hidden| {
+                    if let Some(message) = hidden.failure() {
+                        key.fail(message);
+                    }
+                    key.plain(&hex(Sha256::digest(hidden.written().as_bytes()).as_slice()));
+                },
+            );
+        });
     }
 
     /// The name of a type, for a function that is generic over it.
@@ -149,80 +135,61 @@ impl KeyWriter {
 
     /// Begins the hash of several named arguments, as one JSON object.
     pub fn fields(&mut self) -> Fields<'_> {
-        Fields { key: self, digest: Sha256::new(), any: false }
+        match &mut self.0 {
+            Form::Raw(raw) => {
+                raw.give_up();
+                Fields(None)
+            }
+            Form::Text(key) => Fields(Some(Hashing { key, digest: Sha256::new(), any: false })),
+        }
     }
 
     /// Notes that this key cannot be rendered. The call then runs without the cache; an
     /// invalidation returns the failure.
     pub fn fail(&mut self, message: &str) {
-        self.failure.get_or_insert_with(|| message.into());
+        self.only_as_text(|key| key.fail(message));
     }
 
-    pub(super) fn written(&self) -> &str {
-        self.text.as_str()
-    }
-
-    pub(super) fn begin_value(&mut self) {
-        if self.variable.is_none() {
-            self.variable = Some(self.text.len());
+    /// What takes long, or must not be kept as it is, is done for the text only.
+    fn only_as_text(&mut self, write: impl FnOnce(&mut Text)) {
+        match &mut self.0 {
+            Form::Raw(raw) => raw.give_up(),
+            Form::Text(key) => write(key),
         }
     }
 
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
-    }
-
-    /// Ends the key: replaces the variable part of an over-long one by its hash, and appends a
-    /// version that is not 0.
-    pub(crate) fn finish(&mut self, version: u32) {
-        if self.text.len() - self.start > LONGEST_PLAIN_KEY {
-            self.hash_variable_part();
+    /// A value that may be absent: `!` alone stands for absence, so that what begins like it gets one more.
+    pub(super) fn some<T: CacheKey + ?Sized>(&mut self, value: &T) {
+        match &mut self.0 {
+            Form::Raw(raw) => raw.mark("?"),
+            Form::Text(key) => {
+                let is_like_absence =
+                    Self::text("", |inner| inner.arg(value), |inner| inner.written().starts_with('!'));
+                if is_like_absence {
+                    key.plain("!");
+                }
+            }
         }
-        if version != 0 {
-            self.text.push(&format!("!v{version}"));
-        }
-    }
-
-    fn hash_variable_part(&mut self) {
-        let Some(variable) = self.variable else { return };
-        let text = &self.text.as_str()[variable..];
-        let digest = hex(Sha256::digest(text).as_slice());
-        // Values hold no `#`. With one more than the template has, no short key looks like this:
-        // else `<a>#<b>` could be given an empty `a` and another key's digest as `b`.
-        let marks = "#".repeat(1 + text.matches('#').count());
-        self.text.truncate(variable);
-        self.text.push(&marks);
-        self.text.push(&digest);
-    }
-
-    /// Namespace, separator and key.
-    pub(crate) fn full(&self) -> &str {
-        self.text.as_str()
-    }
-
-    /// The key without its namespace.
-    pub(crate) fn key(&self) -> &str {
-        &self.text.as_str()[self.start..]
-    }
-
-    fn percent(&mut self, byte: u8) {
-        const HEX: &[u8; 16] = b"0123456789ABCDEF";
-        let escaped = [b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-        self.text.push(std::str::from_utf8(&escaped).unwrap_or_default());
+        self.arg(value);
     }
 }
 
 impl fmt::Debug for KeyWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyWriter").field("key", &self.key()).finish_non_exhaustive()
+        match &self.0 {
+            Form::Raw(_) => f.write_str("KeyWriter"),
+            Form::Text(text) => f.debug_struct("KeyWriter").field("key", &text.key()).finish_non_exhaustive(),
+        }
     }
 }
 
 /// The arguments of a function without a template, hashed as one JSON object.
 ///
 /// The caller adds them in the order of their names, so that the object is canonical.
-pub struct Fields<'a> {
-    key: &'a mut KeyWriter,
+pub struct Fields<'a>(Option<Hashing<'a>>);
+
+struct Hashing<'a> {
+    key: &'a mut Text,
     digest: Sha256,
     any: bool,
 }
@@ -231,19 +198,33 @@ impl Fields<'_> {
     /// One argument.
     #[must_use]
     pub fn field<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
-        self.digest.update(if self.any { b",\"" } else { b"{\"" });
-        self.digest.update(name.as_bytes());
-        self.digest.update(b"\":");
-        self.any = true;
-        match canonical::to_bytes(value) {
-            Ok(bytes) => self.digest.update(&bytes),
-            Err(error) => self.key.fail(&format!("argument `{name}`: {error}")),
+        if let Some(hashing) = &mut self.0 {
+            hashing.add(name, canonical::to_bytes(value).map_err(|error| error.to_string()));
         }
         self
     }
 
     /// Writes the hash into the key.
-    pub fn finish(mut self) {
+    pub fn finish(self) {
+        if let Some(hashing) = self.0 {
+            hashing.finish();
+        }
+    }
+}
+
+impl Hashing<'_> {
+    fn add(&mut self, name: &str, value: Result<Vec<u8>, String>) {
+        self.digest.update(if self.any { b",\"" } else { b"{\"" });
+        self.digest.update(name.as_bytes());
+        self.digest.update(b"\":");
+        self.any = true;
+        match value {
+            Ok(bytes) => self.digest.update(&bytes),
+            Err(message) => self.key.fail(&format!("argument `{name}`: {message}")),
+        }
+    }
+
+    fn finish(mut self) {
         self.digest.update(if self.any { "}" } else { "{}" });
         self.key.plain(&hex(self.digest.finalize().as_slice()));
     }
@@ -262,18 +243,14 @@ pub(super) fn hex(digest: &[u8]) -> String {
     })
 }
 
-/// Characters that a value keeps: those that separate nothing and match nothing. What is not
-/// ASCII stays readable.
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || !byte.is_ascii() || matches!(byte, b'_' | b'-' | b'.' | b'@' | b'+' | b'~')
-}
-
-/// Characters that the renderings in `arg` use as marks; a value never holds them unescaped.
-const fn is_mark(byte: u8) -> bool {
-    matches!(byte, b'!' | b'(' | b')' | b',')
-}
-
 /// Literal text or a key by hand: as it is but for braces, which Redis Cluster reads.
 pub(crate) fn escape_literal(text: &str) -> String {
     text.replace('{', "%7B").replace('}', "%7D")
+}
+
+/// A value's text outside a key, escaped as it would be in one.
+pub(crate) fn escape_value(text: &str) -> String {
+    let mut key = Text::new();
+    key.value(text);
+    key.written().to_owned()
 }

@@ -173,14 +173,8 @@ impl Namespace {
     /// Escapes what Redis Cluster or a pattern would read: braces, wildcards, `\`, `%` and `:`.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut writer = crate::key::KeyWriter::new("");
-        for (index, part) in name.split('/').enumerate() {
-            if index > 0 {
-                writer.literal("/");
-            }
-            writer.value(part);
-        }
-        Self(writer.full().into())
+        let parts = name.split('/').map(crate::key::escape_value);
+        Self(parts.collect::<Vec<_>>().join("/").into())
     }
 
     /// The escaped name.

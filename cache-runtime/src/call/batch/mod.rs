@@ -36,7 +36,7 @@ use crate::{
     codec::Codec,
     error::Error,
     flight::{Group, Lead},
-    key::KeyWriter,
+    key::{self, KeyWriter},
     policy::{IntoTtl, Policy},
     registry,
     scope::{self, Scope},
@@ -118,14 +118,14 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
         let cache = cache.of(function);
         let mut keys = Vec::with_capacity(ids.len());
         for id in &ids {
-            let mut key = KeyWriter::new(&cache.space.prefix);
-            write_key(&mut key, id);
-            if let Some(message) = key.failure() {
-                report_key(&cache, Some(function), message);
-                break;
+            let version = function.plan().policy.version;
+            match key::render(&cache.space.prefix, version, |key| write_key(key, id)) {
+                Ok(key) => keys.push(Box::<str>::from(key.full())),
+                Err(message) => {
+                    report_key(&cache, Some(function), &message);
+                    break;
+                }
             }
-            key.finish(function.plan().policy.version);
-            keys.push(Box::<str>::from(key.full()));
         }
         let is_keyed = keys.len() == ids.len();
         let mut batch = Self {
@@ -338,7 +338,5 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
 }
 
 fn text(write: impl FnOnce(&mut KeyWriter)) -> String {
-    let mut writer = KeyWriter::new("");
-    write(&mut writer);
-    writer.full().to_owned()
+    key::render("", 0, write).map(|text| text.full().to_owned()).unwrap_or_default()
 }

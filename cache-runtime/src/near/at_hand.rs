@@ -1,0 +1,411 @@
+//! What a thread has at hand: entries by the arguments of the calls that they answered.
+//!
+//! The map of all entries is looked into by key, under a lock that threads share. Most calls
+//! repeat one that the same thread has answered a moment ago, so each thread remembers some: it
+//! finds them before a key is rendered, and no other thread waits or is told of it. They are the
+//! map's own entries: what is invalidated, replaced or evicted there is not served from here.
+//!
+//! Bounded: the places of a thread by the budget, the values by their length, and the threads by the
+//! processors, since a thread that sleeps keeps what it has. An entry that has left the map goes
+//! when its thread next puts something in its way, some places at a time.
+
+use std::{
+    cell::{Cell, RefCell},
+    hash::{BuildHasher, Hasher},
+    mem,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use foldhash::fast::FixedState;
+use thread_local::ThreadLocal;
+
+use super::NearEntry;
+use crate::{clock::Millis, codec::Packed, key::RawWords};
+
+/// The longest value, by its stored form, that is kept at hand.
+pub(super) const LONGEST_VALUE: u64 = 1 << 10;
+
+/// One place for so much of the budget.
+const BUDGET_OF_A_PLACE: u64 = 32 << 10;
+const FEWEST_PLACES: u64 = 16;
+const MOST_PLACES: u64 = 1 << 11;
+
+/// Threads that have something at hand, for each processor.
+const THREADS_OF_A_PROCESSOR: usize = 4;
+
+/// Places in which the same arguments may be: one for each byte of a word.
+const WAYS: usize = 8;
+
+/// Of those that find all their places taken, one of so many may take the place of another.
+const ONE_OF_WANTING: u8 = 8;
+
+/// The map is told of every so manieth use, so that it does not evict what is used only here.
+const USES_TOLD: u8 = 16;
+
+/// A call by its arguments: those of a function in a namespace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtHandCall {
+    /// The function and the namespace, by their numbers in this process.
+    caller: u64,
+    args: RawWords,
+}
+
+impl AtHandCall {
+    const BITS_OF_A_FUNCTION: u32 = 24;
+
+    /// `None` past 16 million functions or a trillion namespaces: no two callers may be the same.
+    #[inline]
+    pub(crate) fn new(function: usize, space: u64, args: RawWords) -> Option<Self> {
+        let fits = function >> Self::BITS_OF_A_FUNCTION == 0 && space >> (u64::BITS - Self::BITS_OF_A_FUNCTION) == 0;
+        fits.then_some(Self { caller: space << Self::BITS_OF_A_FUNCTION | function as u64, args })
+    }
+
+    #[inline]
+    fn is(&self, other: &Self) -> bool {
+        self.caller == other.caller && self.args.is(&other.args)
+    }
+}
+
+/// A count of all that could have put an entry out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct News(pub(super) u64);
+
+/// The entries that each thread has at hand.
+pub(super) struct AtHand {
+    of_threads: ThreadLocal<RefCell<Places>>,
+    threads: AtomicUsize,
+    most_threads: usize,
+    places: usize,
+}
+
+/// What one thread has. Arguments have a set of places side by side, by their hash.
+struct Places {
+    places: Box<[Option<Place>]>,
+    /// Some more bits of each one's hash, so that the others of its set are seldom looked at.
+    tags: Box<[u8]>,
+    /// How often each was used since something else last wanted its place.
+    uses: Box<[Cell<u8>]>,
+    /// Counts those that found all their places taken.
+    wanting: u8,
+    /// Where the search for entries that have left the map goes on.
+    cursor: usize,
+}
+
+/// What a hit needs is here, so that it looks nowhere else.
+struct Place {
+    call: AtHandCall,
+    value: Option<Packed>,
+    /// When something is due: the end of its life, or a refresh.
+    until: Millis,
+    /// What was the news when the entry was last found current.
+    seen: Cell<News>,
+    entry: Arc<NearEntry>,
+}
+
+/// The set that arguments belong to, and their tag in it.
+#[derive(Clone, Copy)]
+struct Home {
+    first: usize,
+    tag: u8,
+}
+
+impl Home {
+    #[inline]
+    fn set(self) -> Range<usize> {
+        self.first..self.first + WAYS
+    }
+}
+
+/// A hit, and whether the map is to be told of it.
+pub(super) struct Found<R> {
+    pub(super) answer: R,
+    pub(super) told: Option<Arc<NearEntry>>,
+}
+
+impl AtHand {
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let places = (max_bytes / BUDGET_OF_A_PLACE).clamp(FEWEST_PLACES, MOST_PLACES).next_power_of_two();
+        Self {
+            of_threads: ThreadLocal::new(),
+            threads: AtomicUsize::new(0),
+            most_threads: THREADS_OF_A_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
+            places: places as usize,
+        }
+    }
+
+    /// The answer that `take` makes of the value for these arguments.
+    ///
+    /// 1. The news are noted. 2. The entry is found current. 3. It is served as long as the news are
+    ///    those of 1.
+    ///
+    /// What puts an entry out of date after 1 and is not seen by 2 changes the news before it is
+    /// acknowledged, so calls that start after that look again.
+    ///
+    /// A value's `Clone` may call annotated functions in its turn: they find this thread's
+    /// places borrowed, which they can share, and keep nothing.
+    #[inline]
+    pub(super) fn find<R>(
+        &self,
+        call: &AtHandCall,
+        news: News,
+        now: Millis,
+        is_current: impl FnOnce(&NearEntry) -> bool,
+        take: impl FnOnce(Option<&Packed>) -> Option<R>,
+    ) -> Option<Found<R>> {
+        let places = self.of_threads.get()?.try_borrow().ok()?;
+        let at = places.find(call)?;
+        let place = places.at(at)?;
+        if now >= place.until {
+            return None;
+        }
+        if place.seen.get() != news {
+            if !is_current(&place.entry) {
+                return None;
+            }
+            place.seen.set(news);
+        }
+        let answer = take(place.value.as_ref())?;
+        let told = places.count_use(at).then(|| Arc::clone(&place.entry));
+        Some(Found { answer, told })
+    }
+
+    /// Keeps an entry for these arguments, unless others are used more.
+    pub(super) fn keep(&self, call: AtHandCall, entry: &Arc<NearEntry>, until: Millis) {
+        if entry.bytes > LONGEST_VALUE {
+            return;
+        }
+        let Some(places) = self.of_threads.get().or_else(|| self.join()) else { return };
+        // What leaves is dropped when nothing is borrowed: a value's `Drop` may call what it likes.
+        let left = places.try_borrow_mut().ok().map(|mut places| {
+            let at = places.place_for(&call)?;
+            // No news are this one: the first hit looks at the entry.
+            let seen = Cell::new(News(u64::MAX));
+            let place = Place { call, value: entry.value.clone(), until, seen, entry: Arc::clone(entry) };
+            Some((places.put(at, place), places.sweep_one()))
+        });
+        drop(left);
+    }
+
+    #[cold]
+    fn join(&self) -> Option<&RefCell<Places>> {
+        // Counted before it is used; a thread too many takes its number back.
+        if self.threads.fetch_add(1, Ordering::Relaxed) >= self.most_threads {
+            self.threads.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.of_threads.get_or(|| RefCell::new(Places::new(self.places))))
+    }
+}
+
+impl Places {
+    fn new(places: usize) -> Self {
+        Self {
+            places: (0..places).map(|_| None).collect(),
+            tags: vec![0; places].into(),
+            uses: (0..places).map(|_| Cell::new(0)).collect(),
+            wanting: 0,
+            cursor: 0,
+        }
+    }
+
+    #[inline]
+    fn home(&self, call: &AtHandCall) -> Home {
+        let mut hasher = FixedState::with_seed(call.caller).build_hasher();
+        call.args.hash(&mut hasher);
+        let hash = hasher.finish();
+        Home { first: hash as usize & (self.places.len() - WAYS), tag: (hash >> 56) as u8 }
+    }
+
+    #[inline]
+    fn find(&self, call: &AtHandCall) -> Option<usize> {
+        let home = self.home(call);
+        let tags = self.tags.get(home.set())?.first_chunk()?;
+        let mut left = bytes_like(home.tag, u64::from_le_bytes(*tags));
+        while left != 0 {
+            let at = home.first + left.trailing_zeros() as usize / 8;
+            if self.at(at).is_some_and(|place| place.call.is(call)) {
+                return Some(at);
+            }
+            left &= left - 1;
+        }
+        None
+    }
+
+    /// Whether the map is to be told of this use.
+    #[inline]
+    fn count_use(&self, at: usize) -> bool {
+        let Some(uses) = self.uses.get(at) else { return false };
+        // At the end it goes round in the last steps, so that the map is told again.
+        let next = uses.get().checked_add(1).unwrap_or(u8::MAX - USES_TOLD + 1);
+        uses.set(next);
+        next.is_multiple_of(USES_TOLD)
+    }
+
+    /// Where a call is kept; `None` while others are used more.
+    fn place_for(&mut self, call: &AtHandCall) -> Option<usize> {
+        let home = self.home(call);
+        let is_free = |at: &usize| self.at(*at).is_none();
+        self.find(call).or_else(|| home.set().find(is_free)).or_else(|| self.make_way(home))
+    }
+
+    /// Returns what was there.
+    fn put(&mut self, at: usize, place: Place) -> Option<Place> {
+        self.tags[at] = self.home(&place.call).tag;
+        self.uses[at].set(1);
+        mem::replace(self.places.get_mut(at)?, Some(place))
+    }
+
+    /// The place that was not used of late, if there is one. Each that looks for it halves the uses
+    /// that count, so that what is no longer used goes in the end. Only some look: where more is in use
+    /// than there are places, going in and out would cost more than it saves.
+    fn make_way(&mut self, home: Home) -> Option<usize> {
+        self.wanting = (self.wanting + 1) % ONE_OF_WANTING;
+        if self.wanting != 0 {
+            return None;
+        }
+        let is_unused = |at: &usize| {
+            let uses = self.uses[*at].get();
+            self.uses[*at].set(uses / 2);
+            uses == 0 || self.at(*at).is_some_and(|place| place.entry.is_gone())
+        };
+        home.set().filter(is_unused).last()
+    }
+
+    fn at(&self, at: usize) -> Option<&Place> {
+        self.places.get(at)?.as_ref()
+    }
+
+    /// Takes out one entry that has left the map, if the next place holds one.
+    fn sweep_one(&mut self) -> Option<Place> {
+        self.cursor = (self.cursor + 1) & (self.places.len() - 1);
+        self.places.get_mut(self.cursor)?.take_if(|place| place.entry.is_gone())
+    }
+}
+
+/// The high bit of each byte of `word` that is `byte`, and seldom of another: Mycroft's test for zero bytes.
+#[inline]
+const fn bytes_like(byte: u8, word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let different = word ^ (ONES * byte as u64);
+    different.wrapping_sub(ONES) & !different & (ONES << 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        epoch::{Epoch, Epochs},
+        key,
+        near::NearView,
+        store::Life,
+    };
+
+    const LIFE: Life = Life { since: 0, fresh_until: 10, dead_at: 10 };
+
+    fn entry(bytes: u64) -> Arc<NearEntry> {
+        let own = [Epochs::key("app:k"), Epochs::namespace("app")];
+        let view = NearView { epoch: Epoch::default(), generation: None, own, tags: [].into() };
+        Arc::new(NearEntry::new("app:k", None, LIFE, view, bytes))
+    }
+
+    fn call(function: usize, id: u64) -> AtHandCall {
+        let args = key::raw(|key| key.arg(&id)).unwrap();
+        AtHandCall::new(function, 1, args).unwrap()
+    }
+
+    /// Whether it would be served, and whether the entry was looked at.
+    fn look(at_hand: &AtHand, call: &AtHandCall, news: u64, now: Millis) -> (bool, bool) {
+        let looked = Cell::new(false);
+        let is_current = |entry: &NearEntry| {
+            looked.set(true);
+            !entry.is_gone()
+        };
+        (at_hand.find(call, News(news), now, is_current, |_| Some(())).is_some(), looked.get())
+    }
+
+    #[test]
+    fn the_entry_is_looked_at_when_there_are_news() {
+        let (at_hand, entry, call) = (AtHand::new(1 << 20), entry(1), call(1, 7));
+        at_hand.keep(call, &entry, 10);
+        assert_eq!(look(&at_hand, &call, 3, 1), (true, true));
+        assert_eq!(look(&at_hand, &call, 3, 1), (true, false));
+        assert_eq!(look(&at_hand, &call, 4, 1), (true, true));
+        assert_eq!(look(&at_hand, &call, 4, 10), (false, false), "something is due");
+        entry.leave();
+        assert_eq!(look(&at_hand, &call, 5, 1), (false, true));
+        assert_eq!(look(&at_hand, &call, 5, 1), (false, true));
+    }
+
+    #[test]
+    fn another_function_namespace_or_argument_is_another_call() {
+        let at_hand = AtHand::new(1 << 20);
+        at_hand.keep(call(1, 7), &entry(1), 10);
+        let elsewhere = AtHandCall::new(1, 2, key::raw(|key| key.arg(&7_u64)).unwrap()).unwrap();
+        for other in [call(2, 7), call(1, 8), elsewhere] {
+            assert!(!look(&at_hand, &other, 1, 1).0);
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_not_kept() {
+        let at_hand = AtHand::new(1 << 20);
+        at_hand.keep(call(1, 7), &entry(LONGEST_VALUE + 1), 10);
+        assert!(!look(&at_hand, &call(1, 7), 1, 1).0);
+    }
+
+    #[test]
+    fn each_thread_has_its_own_and_no_more_threads_than_the_machine_can_use() {
+        let at_hand = AtHand::new(1 << 20);
+        let keep = || at_hand.keep(call(1, 7), &entry(1), 10);
+        keep();
+        let all_there = std::sync::Barrier::new(at_hand.most_threads + 1);
+        thread::scope(|scope| {
+            let kept: Vec<_> = (0..=at_hand.most_threads)
+                .map(|_| {
+                    scope.spawn(|| {
+                        assert!(!look(&at_hand, &call(1, 7), 1, 1).0);
+                        keep();
+                        // Nobody ends before all have begun, so that no thread's number is used again.
+                        all_there.wait();
+                        look(&at_hand, &call(1, 7), 1, 1).0
+                    })
+                })
+                .collect();
+            let kept = kept.into_iter().map(|thread| thread.join().unwrap());
+            assert_eq!(kept.filter(|is_kept| *is_kept).count(), at_hand.most_threads - 1);
+        });
+    }
+
+    #[test]
+    fn what_has_left_the_map_is_let_go_in_the_end() {
+        let (at_hand, entry) = (AtHand::new(1), entry(1));
+        at_hand.keep(call(1, 7), &entry, 10);
+        entry.leave();
+        let other = self::entry(LONGEST_VALUE);
+        for id in 0..100 * FEWEST_PLACES {
+            at_hand.keep(call(2, id), &other, 10);
+        }
+        assert_eq!(Arc::strong_count(&entry), 1);
+    }
+
+    #[test]
+    fn most_of_a_thousand_are_kept_and_then_most_of_another_thousand() {
+        let at_hand = AtHand::new(64 << 20);
+        for function in [1, 2] {
+            for _ in 0..100 {
+                for id in 0..1000 {
+                    if !look(&at_hand, &call(function, id), 1, 1).0 {
+                        at_hand.keep(call(function, id), &entry(1), 10);
+                    }
+                }
+            }
+            let kept = (0..1000).filter(|id| look(&at_hand, &call(function, *id), 1, 1).0).count();
+            assert!(kept > 980, "{kept}");
+        }
+    }
+}
