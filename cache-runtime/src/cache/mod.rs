@@ -19,7 +19,6 @@ pub use builder::Builder;
 pub use by_hand::{Add, GetOrLoad, Set, SetMany};
 #[cfg(feature = "test-kit")]
 pub(crate) use global::Global;
-#[cfg(feature = "test-kit")]
 pub(crate) use write::Draft;
 
 use crate::{

@@ -31,11 +31,11 @@ pub(crate) async fn a_fill_reads_back_as_it_was_written(on: Fixture) {
 
 pub(crate) async fn a_cached_absence_reads_back(on: Fixture) {
     let load = on.begin("user:1", &[]).await;
-    let value = Value { format: Format::Absent, shape: u64::MAX, ..on.value("null", &[]) };
+    let value = Value { format: Format::ABSENT, shape: u64::MAX, ..on.value("null", &[]) };
     assert_eq!(on.fill(load.fills(value)).await, Filled::Current);
 
     let entry = on.find("user:1").await.entry.unwrap();
-    assert_eq!(entry.head.format, Format::Absent);
+    assert_eq!(entry.head.format, Format::ABSENT);
     assert_eq!(entry.head.shape, u64::MAX, "shapes use all 64 bits");
     assert_eq!(text_of(&entry), "null");
 }

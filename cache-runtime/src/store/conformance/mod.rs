@@ -207,7 +207,7 @@ impl Fixture {
             keep: Duration::from_secs(120),
             tags: tags(with),
             shape: 7,
-            format: Format::Json,
+            format: Format::JSON,
             payload: payload(text),
         }
     }
