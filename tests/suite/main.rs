@@ -16,6 +16,7 @@ mod hostile;
 mod interleavings;
 mod invalidation;
 mod keys;
+mod limits;
 mod logs;
 mod registry;
 mod schema;
