@@ -63,6 +63,8 @@ mod tracking;
 mod wake;
 mod write;
 
+#[cfg(all(test, feature = "msgpack", feature = "lz4", feature = "encrypt"))]
+mod hostile;
 #[cfg(test)]
 mod tests;
 
