@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{Cache, Inner, Space, common};
+use super::{Cache, Inner, Space, common, exposed};
 use crate::{
     clock::Clock,
     codec::{Coding, coding::Codec},
@@ -271,6 +271,7 @@ impl Builder {
     pub(crate) fn build_lazily(mut self) -> Result<Cache> {
         self.check()?;
         if self.needs_redis() {
+            exposed::warn_if_exposed(&self.redis);
             let clock = self.clock.clone();
             let store = match self.settings.backend {
                 Backend::Tiered => {

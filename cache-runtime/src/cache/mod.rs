@@ -3,6 +3,7 @@
 mod builder;
 mod by_hand;
 mod common;
+mod exposed;
 mod global;
 mod maintain;
 mod write;
