@@ -10,7 +10,7 @@ use super::{
     look_up::{Fence, NearValue, Origin},
 };
 use crate::{
-    __private::{Shape, Whole, whole_outcome},
+    __private::{Shape, whole_outcome},
     cache::{Cache, Draft},
     codec::{Encoded, Packed},
     epoch::Epochs,
@@ -128,10 +128,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
     pub(super) fn parcel(&self, value: &S::Value) -> Option<Draft> {
-        if let Some(outcome) = whole_outcome::<S>(value) {
-            if outcome == Whole::Err {
-                self.count(Count::LoadError);
-            }
+        if whole_outcome::<S>(value).is_some() {
             return None;
         }
         let by_value = &self.by_value;

@@ -11,7 +11,7 @@ use super::{
     leases::Permit,
 };
 use crate::{
-    __private::{Shape, Split},
+    __private::{Shape, Split, Whole, outcome},
     cache::Draft,
     codec::Packed,
     flight::{Group, Lead, Outcome},
@@ -166,9 +166,11 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     fn pack(&self, job: Job, value: Option<V>) -> Loaded<V> {
         let call = &self.slots[job.index].call;
         let parcel = job.view.as_ref().and_then(|view| {
-            let parcel = match &value {
-                Some(value) => call.parcel(value)?,
-                None => call.parcel_of_none()?,
+            let parcel = match value.as_ref().map(|value| (value, outcome(value))) {
+                Some((value, None)) => call.parcel(value)?,
+                // The caller gets it as it is, and it is cached as little as for one id.
+                Some((_, Some(Whole::Err))) => return None,
+                Some((_, Some(Whole::None))) | None => call.parcel_of_none()?,
             };
             let sealed = call.seal(&parcel, view)?;
             Some((parcel, sealed))
@@ -188,7 +190,8 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             let is_uncached_none = parcel.is_none() && value.is_none();
             let proof = match (&job.view, parcel) {
                 (Some(view), Some((parcel, Value { life, .. }))) => {
-                    slot.call.settle(parcel, life, view, current, how, packed.clone())
+                    let packed = packed.clone().filter(|_| !parcel.encoded.is_absent());
+                    slot.call.settle(parcel, life, view, current, how, packed)
                 }
                 _ => None,
             };
