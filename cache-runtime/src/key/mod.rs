@@ -5,6 +5,7 @@
 
 mod arg;
 mod canonical;
+mod hashed;
 #[cfg(test)]
 mod tests;
 mod write;

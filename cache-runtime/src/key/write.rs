@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{CacheKey, canonical};
+use super::{CacheKey, canonical, hashed::Hashed};
 
 /// The longest key, in bytes without its namespace, that is stored as it was written. A longer
 /// one keeps its literal prefix; the variable part becomes `#` and its SHA-256 in hex, with one
@@ -125,7 +124,7 @@ impl KeyWriter {
 
     /// The SHA-256, in hex, of the value's canonical JSON: object keys sorted, so that two maps
     /// with the same content agree.
-    pub fn hash<T: Serialize + ?Sized>(&mut self, value: &T) {
+    pub fn hash<T: Hashed + ?Sized>(&mut self, value: &T) {
         match hash_of(value) {
             Ok(hex) => self.plain(&hex),
             Err(message) => self.fail(&message),
@@ -230,7 +229,7 @@ pub struct Fields<'a> {
 impl Fields<'_> {
     /// One argument.
     #[must_use]
-    pub fn field<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
+    pub fn field<T: Hashed + ?Sized>(mut self, name: &str, value: &T) -> Self {
         self.digest.update(if self.any { b",\"" } else { b"{\"" });
         self.digest.update(name.as_bytes());
         self.digest.update(b"\":");
@@ -249,7 +248,7 @@ impl Fields<'_> {
     }
 }
 
-fn hash_of<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
+fn hash_of<T: Hashed + ?Sized>(value: &T) -> Result<String, String> {
     let bytes = canonical::to_bytes(value).map_err(|error| error.to_string())?;
     Ok(hex(Sha256::digest(bytes).as_slice()))
 }
