@@ -157,5 +157,6 @@ fn unpack<T: Shared>(packed: &Packed) -> Option<T> {
     packed.downcast_ref::<T>().cloned()
 }
 
-#[cfg(all(test, feature = "msgpack", feature = "lz4", feature = "encrypt"))]
+#[cfg(test)]
+#[cfg(all(feature = "msgpack", feature = "lz4", feature = "encrypt"))]
 mod tests;

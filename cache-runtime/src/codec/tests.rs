@@ -186,12 +186,12 @@ fn a_block_that_claims_more_than_it_can_hold_takes_no_memory() {
 fn messages_of_another_length_or_depth_are_refused() {
     let decode = coding::decode::<serde_json::Value>;
     let bombs = [
-        vec![0x91; 100_000],                                       // lists in lists
-        [vec![0x81, 0xa1, b'a'].repeat(50_000), vec![1]].concat(), // maps in maps
-        vec![0xdd, 0xff, 0xff, 0xff, 0xff],                        // a list of four billion
-        vec![0xdf, 0xff, 0xff, 0xff, 0xff],                        // a map of as many
-        vec![0xdb, 0xff, 0xff, 0xff, 0xff, b'x'],                  // a text of four gigabytes
-        vec![0xc6, 0xff, 0xff, 0xff, 0xff],                        // bytes
+        vec![0x91; 100_000],                                   // lists in lists
+        [[0x81, 0xa1, b'a'].repeat(50_000), vec![1]].concat(), // maps in maps
+        vec![0xdd, 0xff, 0xff, 0xff, 0xff],                    // a list of four billion
+        vec![0xdf, 0xff, 0xff, 0xff, 0xff],                    // a map of as many
+        vec![0xdb, 0xff, 0xff, 0xff, 0xff, b'x'],              // a text of four gigabytes
+        vec![0xc6, 0xff, 0xff, 0xff, 0xff],                    // bytes
         vec![0xc1],
         vec![0xc0, 0xc0],
         vec![],

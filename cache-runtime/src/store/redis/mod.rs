@@ -63,7 +63,8 @@ mod tracking;
 mod wake;
 mod write;
 
-#[cfg(all(test, feature = "msgpack", feature = "lz4", feature = "encrypt"))]
+#[cfg(test)]
+#[cfg(all(feature = "msgpack", feature = "lz4", feature = "encrypt"))]
 mod hostile;
 #[cfg(test)]
 mod tests;
