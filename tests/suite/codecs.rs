@@ -66,8 +66,10 @@ fn key(byte: u8) -> SecretSlice<u8> {
     SecretSlice::from(vec![byte; 32])
 }
 
-/// Every way to write.
-fn codings() -> Vec<(&'static str, fn(Builder) -> Builder)> {
+/// A way to write, by the format of the entries.
+type Coding = (&'static str, fn(Builder) -> Builder);
+
+fn codings() -> Vec<Coding> {
     vec![
         ("json", |builder| builder),
         ("msgpack", |builder| builder.codec(Codec::MessagePack)),

@@ -158,5 +158,7 @@ fn unpack<T: Shared>(packed: &Packed) -> Option<T> {
 }
 
 #[cfg(test)]
+mod left_out;
+#[cfg(test)]
 #[cfg(all(feature = "msgpack", feature = "lz4", feature = "encrypt"))]
 mod tests;
