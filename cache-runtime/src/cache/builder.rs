@@ -379,6 +379,8 @@ mod tests {
             ("CACHE_TTL", "10m"),
             ("CACHE_NEAR_MAX_BYTES", "0"),
             ("CACHE_LOCAL_MAX_BYTES", "1000"),
+            ("CACHE_MAX_VALUE_BYTES", "2000"),
+            ("CACHE_CODEC", "JSON"),
             ("REDIS_HOST", "db"),
             ("REDIS_PORT", "7000"),
             ("REDIS_USERNAME", "app"),
@@ -387,6 +389,7 @@ mod tests {
             ("REDIS_TLS", "false"),
         ])
         .unwrap();
+        assert_eq!((builder.settings.max_value_bytes, builder.settings.coding.codec), (2_000, Codec::Json));
         let Settings { backend, ttl, near_max_bytes, local_max_bytes, .. } = builder.settings;
         assert_eq!(
             (backend, ttl, near_max_bytes, local_max_bytes),
@@ -421,6 +424,8 @@ mod tests {
             ("REDIS_DB", "one", "whole number"),
             ("REDIS_TLS", "perhaps", "`true` or `false`"),
             ("CACHE_NEAR_MAX_BYTES", "-1", "whole number"),
+            ("CACHE_MAX_VALUE_BYTES", "1 MiB", "whole number"),
+            ("CACHE_CODEC", "pickle", "`json` or `msgpack`"),
         ];
         for (name, text, accepted) in cases {
             let error = from(&[(name, text)]).unwrap_err().to_string();

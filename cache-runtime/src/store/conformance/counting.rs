@@ -59,6 +59,14 @@ pub(crate) async fn an_increment_refuses_what_is_not_a_whole_number(on: Fixture)
     let absent = Value { format: Format::ABSENT, ..on.value("null", &[]) };
     assert_eq!(on.fill(load.fills(absent)).await, Filled::Current);
     assert_eq!(increment(&on, "absent", 1).await, Incremented::NotANumber);
+    // The byte of `5` is another number in MessagePack, and a ciphertext may be any bytes.
+    for format in ["msgpack", "json+lz4", "json+aes256gcm:a"] {
+        let load = on.begin("digits", &[]).await;
+        let digits = Value { format: format.parse().unwrap(), ..on.value("5", &[]) };
+        assert_eq!(on.fill(load.fills(digits)).await, Filled::Current);
+        assert_eq!(increment(&on, "digits", 1).await, Incremented::NotANumber, "{format}");
+        on.invalidate(&["digits"]).await;
+    }
 }
 
 pub(crate) async fn an_increment_is_exact_up_to_the_limits(on: Fixture) {
