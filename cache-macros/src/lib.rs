@@ -126,7 +126,8 @@ use proc_macro::TokenStream;
 ///
 /// The store is asked once for all ids, and the body runs with the missing ones. Each value has the entry that a
 /// function of one id with the same template has. Ids are `&[T]`, `Vec<T>` or `impl IntoIterator<Item = T>`; the result
-/// is any collection of `(id, value)` pairs.
+/// is any collection of `(id, value)` pairs. A value that is a `None` counts as an absent id: it is remembered only under
+/// `negative_ttl`, and such an id is not in later results; one that is an `Err` is not cached.
 #[proc_macro_attribute]
 pub fn cached(attr: TokenStream, item: TokenStream) -> TokenStream {
     cached_item(attr.into(), item.into()).into()

@@ -38,8 +38,8 @@ impl Template {
         if text.is_empty() {
             errors.at(literal, "an empty template; without a template, leave the argument out");
         }
-        if let Some(at) = text.find(|c: char| c.is_control()) {
-            template.error(errors, at..at + 1, "a control character in a template", "");
+        if let Some((at, control)) = text.char_indices().find(|(_, c)| c.is_control()) {
+            template.error(errors, at..at + control.len_utf8(), "a control character in a template", "");
         }
         template.read(&text, errors);
         template.check_separators(errors);
@@ -224,6 +224,7 @@ mod tests {
             ("<a>%<b>", "`a` and `b` are not kept apart"),
             ("", "an empty template"),
             ("a\n<b>", "a control character"),
+            ("\u{85}", "a control character"),
             ("<a b>", "a placeholder names an argument"),
         ] {
             let error = parse(text).1.err().unwrap_or_default();
@@ -235,5 +236,42 @@ mod tests {
     fn the_word_is_underlined() {
         let error = parse("user:<id:sha>:x").1.err().unwrap_or_default();
         assert!(error.contains("\n    user:<id:sha>:x\n             ^^^\n"), "{error}");
+    }
+}
+
+#[cfg(test)]
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The template that these parts were read from, in one of its spellings.
+    fn written(parts: &[Part]) -> String {
+        let spell = |part: &Part| match part {
+            Part::Text(text) => {
+                let double = |c: char| if "<>{}".contains(c) { String::from_iter([c, c]) } else { c.into() };
+                text.chars().map(double).collect()
+            }
+            Part::Place(place) => {
+                let path = std::iter::once(&place.root).chain(&place.fields).map(String::as_str).collect::<Vec<_>>();
+                format!("<{}{}>", path.join("."), if place.hash { ":hash" } else { "" })
+            }
+        };
+        parts.iter().map(spell).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_template_or_an_error(text in r"([<>{}:.a-c]|r#|hash|\PC|\x{85}|\n){0,24}") {
+            let mut errors = Errors::default();
+            let template = Template::parse(&LitStr::new(&text, Span::call_site()), &mut errors);
+            if errors.finish().is_ok() {
+                let again = written(&template.parts);
+                let mut errors = Errors::default();
+                let template = Template::parse(&LitStr::new(&again, Span::call_site()), &mut errors);
+                prop_assert_eq!(written(&template.parts), again);
+                prop_assert!(errors.is_empty());
+            }
+        }
     }
 }

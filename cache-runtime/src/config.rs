@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::{Error, Result};
+use crate::{
+    codec::Coding,
+    error::{Error, Result},
+};
 
 /// Where values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) max_value_bytes: usize,
     pub(crate) near_max_bytes: u64,
     pub(crate) local_max_bytes: u64,
+    /// How values are written.
+    pub(crate) coding: Coding,
     /// Whether fills ignore every fence, see `Builder::without_fence_for_checker`.
     #[cfg(feature = "test-kit")]
     pub(crate) unfenced: bool,
@@ -69,6 +74,7 @@ impl Default for Settings {
             max_value_bytes: 1 << 20,
             near_max_bytes: 64 << 20,
             local_max_bytes: 256 << 20,
+            coding: Coding::default(),
             #[cfg(feature = "test-kit")]
             unfenced: false,
         }

@@ -94,6 +94,10 @@ impl Error {
         Self::Unavailable { backend, message: message.into(), source: None }
     }
 
+    pub(crate) fn encode_value(key: &str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Encode { what: format!("the value of `{key}`").into(), message: message.into() }
+    }
+
     /// One word for logs and statistics.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -54,7 +54,7 @@
 //! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
 //! | `coherence` | whether changes that others make on a server are heard, for `tiered` |
-//! | `codec`, `schema` | values to bytes and back, and what a type looks like to serde |
+//! | `codec` | values to bytes and back: JSON, MessagePack, compression, encryption |
 //! | `schema` | what a value type looks like to serde, as a fingerprint |
 //! | `registry` | the annotated functions of the program, and which of them clash |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
@@ -159,7 +159,7 @@ pub use cache_macros::{CacheKey, cached, invalidates, refreshes};
 
 pub use cache::{Add, Builder, Cache, GetOrLoad, Set, SetMany};
 pub use clock::{Clock, Millis};
-pub use codec::{Shared, Stored};
+pub use codec::{Shared, Stored, coding::Codec};
 pub use config::{Backend, RedisConfig};
 pub use error::{Error, Result};
 pub use invalidate::{AfterCommit, Invalidation};

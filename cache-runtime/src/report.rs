@@ -16,19 +16,35 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Logs failures without flooding: a backend that is down fails every call.
 #[derive(Default)]
 pub(crate) struct Report {
-    last: AtomicU64,
-    silent: AtomicU64,
+    failures: Limited,
+    unreadable: Limited,
 }
 
 impl Report {
     /// Logs one failure, or counts it until the next line.
     pub(crate) fn failure(&self, clock: &Clock, doing: &str, error: &Error) {
-        if let Some(more) = self.claim(clock.now()) {
+        if let Some(more) = self.failures.claim(clock.now()) {
             tracing::warn!(kind = error.kind(), %error, more, "cache failed while {doing}; functions answer by themselves");
         }
     }
 
-    /// The number of failures since the last line, when it is time for one.
+    /// The same for a stored value that cannot be read; `message` says why without the value.
+    pub(crate) fn unreadable(&self, clock: &Clock, key: &str, message: &str) {
+        if let Some(more) = self.unreadable.claim(clock.now()) {
+            tracing::warn!(key, message, more, "a stored value cannot be read as this type; it counts as a miss");
+        }
+    }
+}
+
+/// One line in a [`PAUSE`].
+#[derive(Default)]
+struct Limited {
+    last: AtomicU64,
+    silent: AtomicU64,
+}
+
+impl Limited {
+    /// The number of events since the last line, when it is time for one.
     fn claim(&self, now: Millis) -> Option<u64> {
         let last = self.last.load(Ordering::Relaxed);
         let due = last == 0 || now.saturating_sub(last) >= millis(PAUSE);
@@ -46,12 +62,12 @@ mod tests {
 
     #[test]
     fn a_flood_of_failures_is_one_line_that_counts_them() {
-        let (report, clock) = (Report::default(), Clock::manual());
-        assert_eq!(report.claim(clock.now()), Some(0));
+        let (lines, clock) = (Limited::default(), Clock::manual());
+        assert_eq!(lines.claim(clock.now()), Some(0));
         for _ in 0..5 {
-            assert_eq!(report.claim(clock.now()), None);
+            assert_eq!(lines.claim(clock.now()), None);
         }
         clock.advance(PAUSE);
-        assert_eq!(report.claim(clock.now()), Some(5));
+        assert_eq!(lines.claim(clock.now()), Some(5));
     }
 }

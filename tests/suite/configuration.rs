@@ -1,7 +1,11 @@
 //! Settings by hand, and what goes wrong with them. The environment is tested where it is read.
 
+use std::time::Duration;
+
 use cache_runtime::{Backend, Cache, Error, RedisConfig};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::logs::Log;
 
 #[tokio::test]
 async fn an_empty_namespace_and_a_ttl_of_zero_are_refused() {
@@ -44,4 +48,23 @@ async fn handles_and_settings_show_no_password() {
     let builder = Cache::builder().redis(redis.clone());
     let shown = format!("{redis:?} {builder:?} {:?}", builder.clone().build().await.unwrap());
     assert!(!shown.contains("secret-word"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_server_on_the_network_without_a_password_is_said_once() {
+    // An address for documentation: nobody answers there.
+    for (host, password, warnings) in [("192.0.2.1", None, 1), ("192.0.2.1", Some("word"), 0), ("127.0.0.1", None, 0)] {
+        let (log, _guard) = Log::collect();
+        let mut redis = RedisConfig::default();
+        redis.host = host.to_owned();
+        redis.port = 1;
+        redis.operation_timeout = Duration::from_millis(10);
+        redis.password = password.map(|word| word.to_owned().into());
+        let cache = Cache::builder().backend(Backend::Redis).redis(redis).build().await.unwrap();
+        for _ in 0..3 {
+            let _ = cache.get::<u8>("key").await;
+        }
+        let text = log.text();
+        assert_eq!(text.matches("no password is set").count(), warnings, "{host} {text}");
+    }
 }

@@ -13,14 +13,25 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Begins to collect. Use it in a test on a current-thread runtime, which logs nowhere else.
+    #[allow(dead_code, reason = "each binary of tests collects in one of two ways")]
     pub fn collect() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(log.clone())
-            .finish();
+        let (log, subscriber) = Self::subscriber();
         (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The log of all threads of this process, from now on. For a test in a binary of its own.
+    #[allow(dead_code, reason = "each binary of tests collects in one of two ways")]
+    pub fn collect_everywhere() -> Self {
+        let (log, subscriber) = Self::subscriber();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        log
+    }
+
+    fn subscriber() -> (Self, impl tracing::Subscriber + Send + Sync) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+        let subscriber = subscriber.with_writer(log.clone()).finish();
+        (log, subscriber)
     }
 
     pub fn text(&self) -> String {

@@ -109,7 +109,7 @@ fn options(plan: &Plan, each: &Each) -> TokenStream {
     let ttl = plan.policy.ttl.iter().map(|ttl| site!(let __batch = __batch.ttl(#ttl);));
     let tags = plan.tags.iter().map(|tag| {
         let writes = key::write_slots(&tag.slots, &site!(__tag));
-        site!(let __batch = __batch.tag(|__tag, #name: &#id| { #writes });)
+        site!(let __batch = __batch.tag(|__tag, #[allow(unused_variables)] #name: &#id| { #writes });)
     });
     let given = [&plan.args.tags_with, &plan.args.ttl_with, &plan.args.unless].into_iter().flatten();
     let by_value = given.map(|given| {

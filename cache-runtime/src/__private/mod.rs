@@ -23,7 +23,7 @@ pub use function::{Function, Plan, REGISTRY};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
 pub use place::{Optional, instance, optional, parent, path_within};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};
-pub(crate) use whole::{Whole, whole_outcome};
+pub(crate) use whole::{Whole, outcome, whole_outcome};
 
 pub use target::{Caches, Kept, KeptNear, RefreshingWriter, Target, kept, refresh, target};
 

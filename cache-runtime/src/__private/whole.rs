@@ -4,6 +4,8 @@
 //! value then. What it has become is seen when the value is there: its type by name, and its
 //! variant by the discriminant, so that no bound on `R` is needed and values of the `near` kind are
 //! covered, too. A type of the user's that is called `Result` is not mistaken for the real one.
+//! The values of many ids are looked at in the same way: a `HashMap<u64, Option<User>>` has a `None` for an
+//! id of which there is nothing.
 
 use std::{
     any::type_name,
@@ -25,7 +27,8 @@ pub(crate) fn whole_outcome<S: Shape>(value: &S::Value) -> Option<Whole> {
     if S::IS_OPAQUE { outcome(value) } else { None }
 }
 
-fn outcome<T>(value: &T) -> Option<Whole> {
+/// What one of the values of many ids comes to, if it is no value.
+pub(crate) fn outcome<T>(value: &T) -> Option<Whole> {
     let name = type_name::<T>();
     if name.starts_with("core::option::Option<") && is_variant(value, &None::<()>) {
         return Some(Whole::None);

@@ -8,9 +8,10 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{Cache, Inner, Space, common};
+use super::{Cache, Inner, Space, common, exposed};
 use crate::{
     clock::Clock,
+    codec::{Coding, coding::Codec},
     coherence::Coherence,
     config::{Backend, RedisConfig, Settings, Variables},
     error::{Error, Result},
@@ -77,6 +78,8 @@ impl Builder {
             ttl: variables.duration("CACHE_TTL")?.unwrap_or(defaults.settings.ttl),
             near_max_bytes: variables.number("CACHE_NEAR_MAX_BYTES")?.unwrap_or(defaults.settings.near_max_bytes),
             local_max_bytes: variables.number("CACHE_LOCAL_MAX_BYTES")?.unwrap_or(defaults.settings.local_max_bytes),
+            max_value_bytes: variables.number("CACHE_MAX_VALUE_BYTES")?.unwrap_or(defaults.settings.max_value_bytes),
+            coding: Coding::from_variables(variables)?,
             ..defaults.settings
         };
         Ok(Self {
@@ -151,11 +154,44 @@ impl Builder {
         self
     }
 
-    /// The longest encoded value that is stored; a longer one is answered, counted and not kept.
-    /// Default 1 MiB.
+    /// The longest encoded value that is stored, in bytes before compression; a longer one is
+    /// answered, counted and not kept. Default 1 MiB.
     pub fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_value_bytes = bytes;
         self
+    }
+
+    /// How values are written. Default [`Codec::Json`]. Entries say how they
+    /// were written, so those of another setting are read, too.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.settings.coding.codec = codec;
+        self
+    }
+
+    /// Compresses encoded values of more than so many bytes (LZ4), if they become shorter and are longer
+    /// than 64 bytes. Default: none.
+    #[cfg(feature = "lz4")]
+    pub fn compress_above(mut self, bytes: usize) -> Self {
+        self.settings.coding.compress_above = Some(bytes);
+        self
+    }
+
+    /// Encrypts values with AES-256-GCM. The first key that is given writes; the others read what
+    /// was written before a rotation. Default: none, and values are readable on the server.
+    ///
+    /// An entry that is not encrypted is then a miss that counts as unreadable, so a program begins
+    /// cold. Keys, tags, the length of values and the numbers of
+    /// [`Cache::increment`](super::Cache::increment) stay readable; the README says more. Change the key before
+    /// 2³² values were stored with it.
+    ///
+    /// # Errors
+    ///
+    /// The key has not 32 bytes, or the id is not 1 to 32 letters, digits, `-` and `_`, or was given before.
+    #[cfg(feature = "encrypt")]
+    pub fn encrypt_key(mut self, id: &str, key: &secrecy::SecretSlice<u8>) -> Result<Self> {
+        let keys = self.settings.coding.keys.take();
+        self.settings.coding.keys = Some(crate::codec::Keys::with(keys, id, key)?);
+        Ok(self)
     }
 
     /// How long another process waits for the load of a process that died. A load that takes
@@ -235,6 +271,7 @@ impl Builder {
     pub(crate) fn build_lazily(mut self) -> Result<Cache> {
         self.check()?;
         if self.needs_redis() {
+            exposed::warn_if_exposed(&self.redis);
             let clock = self.clock.clone();
             let store = match self.settings.backend {
                 Backend::Tiered => {
@@ -342,6 +379,8 @@ mod tests {
             ("CACHE_TTL", "10m"),
             ("CACHE_NEAR_MAX_BYTES", "0"),
             ("CACHE_LOCAL_MAX_BYTES", "1000"),
+            ("CACHE_MAX_VALUE_BYTES", "2000"),
+            ("CACHE_CODEC", "JSON"),
             ("REDIS_HOST", "db"),
             ("REDIS_PORT", "7000"),
             ("REDIS_USERNAME", "app"),
@@ -350,6 +389,7 @@ mod tests {
             ("REDIS_TLS", "false"),
         ])
         .unwrap();
+        assert_eq!((builder.settings.max_value_bytes, builder.settings.coding.codec), (2_000, Codec::Json));
         let Settings { backend, ttl, near_max_bytes, local_max_bytes, .. } = builder.settings;
         assert_eq!(
             (backend, ttl, near_max_bytes, local_max_bytes),
@@ -384,6 +424,8 @@ mod tests {
             ("REDIS_DB", "one", "whole number"),
             ("REDIS_TLS", "perhaps", "`true` or `false`"),
             ("CACHE_NEAR_MAX_BYTES", "-1", "whole number"),
+            ("CACHE_MAX_VALUE_BYTES", "1 MiB", "whole number"),
+            ("CACHE_CODEC", "pickle", "`json` or `msgpack`"),
         ];
         for (name, text, accepted) in cases {
             let error = from(&[(name, text)]).unwrap_err().to_string();

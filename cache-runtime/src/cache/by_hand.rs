@@ -13,7 +13,7 @@ use crate::{
     __private::{Errors as _, Res},
     call::{self, Looked},
     clock::Millis,
-    codec::{Codec, Stored, describe},
+    codec::{self, Codec, Encoded, Stored},
     error::{Error, Result},
     invalidate::{self, AfterCommit, Invalidation, Target},
     key::escape_literal,
@@ -21,7 +21,7 @@ use crate::{
     policy::IntoTtl,
     schema::UNKNOWN,
     stats::Count,
-    store::{Increment, Incremented, Payload},
+    store::{Format, Increment, Incremented, Payload, Value},
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -136,7 +136,8 @@ impl Cache {
     }
 
     /// Adds to the whole number under a key and returns the sum. Without one it begins at 0, with
-    /// the cache's ttl. Atomic among all processes.
+    /// the cache's ttl. Atomic among all processes, by the server, so that these numbers are not
+    /// encrypted, and one that [`Cache::set`] has encrypted is refused.
     ///
     /// # Errors
     ///
@@ -145,16 +146,20 @@ impl Cache {
     pub async fn increment(&self, key: impl AsRef<str> + Send, by: i64) -> Result<i64> {
         let key = escape_literal(key.as_ref());
         self.counted(self.check_pending(&key))?;
+        // As it is: the server adds to it.
         let payload = Payload::new(by.to_string().into_bytes());
-        let draft =
-            Draft { payload, lifetime: Lifetime::of(self.inner.settings.ttl), tags: Vec::new(), shape: UNKNOWN };
-        let increment = Increment { key: &key, by, fresh: draft.value(self) };
+        let (life, keep) = Lifetime::of(self.inner.settings.ttl).from(self.inner.clock.now());
+        let fresh = Value { life, keep, tags: Vec::new(), shape: UNKNOWN, format: Format::JSON, payload };
+        let increment = Increment { key: &key, by, fresh };
         let sum = self.inner.store.increment(&self.space.namespace, increment).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
         let refused =
             |message: &'static str| Err(Error::NotANumber { key: key.as_str().into(), message: message.into() });
         match self.counted(sum)? {
             Incremented::To(sum) => Ok(sum),
+            Incremented::NotANumber if self.inner.settings.coding.keys.is_some() => {
+                refused("what is stored is not a whole number, or it is encrypted; let `increment` begin the count")
+            }
             Incremented::NotANumber => refused("what is stored is not a whole number"),
             Incremented::Overflow => refused("the sum leaves the range of a 64-bit integer"),
         }
@@ -236,25 +241,23 @@ impl Cache {
 struct Write<'a> {
     cache: &'a Cache,
     key: String,
-    payload: Result<Payload>,
+    encoded: Result<Encoded>,
     ttl: Option<Duration>,
     tags: Vec<Box<str>>,
 }
 
 impl<'a> Write<'a> {
     fn new<T: Serialize + ?Sized>(cache: &'a Cache, key: &str, value: &T) -> Self {
-        let payload = serde_json::to_vec(value).map(Payload::new).map_err(|error| Error::Encode {
-            what: format!("the value of `{key}`").into(),
-            message: describe(&error).into(),
-        });
-        Self { cache, key: escape_literal(key), payload, ttl: None, tags: Vec::new() }
+        let encoded = codec::encode(value, &cache.inner.settings.coding);
+        let encoded = encoded.map_err(|message| Error::encode_value(key, message));
+        Self { cache, key: escape_literal(key), encoded, ttl: None, tags: Vec::new() }
     }
 
     /// `None` when the ttl is 0: there is nothing to keep.
     fn draft(&self) -> Result<Option<Draft>> {
         let lifetime = Lifetime::of(self.ttl.unwrap_or(self.cache.inner.settings.ttl));
-        let payload = self.payload.clone()?;
-        Ok((!lifetime.is_over()).then(|| Draft { payload, lifetime, tags: self.tags.clone(), shape: UNKNOWN }))
+        let encoded = self.encoded.clone()?;
+        Ok((!lifetime.is_over()).then(|| Draft { encoded, lifetime, tags: self.tags.clone(), shape: UNKNOWN }))
     }
 
     async fn put(self) -> Result<()> {

@@ -3,6 +3,7 @@
 mod builder;
 mod by_hand;
 mod common;
+mod exposed;
 mod global;
 mod maintain;
 mod write;
@@ -22,7 +23,6 @@ pub use builder::Builder;
 pub use by_hand::{Add, GetOrLoad, Set, SetMany};
 #[cfg(feature = "test-kit")]
 pub(crate) use global::Global;
-#[cfg(feature = "test-kit")]
 pub(crate) use write::Draft;
 
 use crate::{

@@ -10,11 +10,12 @@
 
 use crate::{
     cache::Cache,
+    codec::{Encoded, Place},
     error::{Error, Result},
     invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Lease, LeaseRequest, Payload, Value},
+    store::{Fill, Filled, Format, Lease, LeaseRequest, Stamp, Value},
 };
 
 /// How often a write begins anew because another writer came between.
@@ -23,23 +24,35 @@ const ATTEMPTS: u32 = 16;
 /// A value on its way into the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
-    pub(crate) payload: Payload,
+    pub(crate) encoded: Encoded,
     pub(crate) lifetime: Lifetime,
     pub(crate) tags: Vec<Box<str>>,
     pub(crate) shape: u64,
 }
 
 impl Draft {
-    pub(crate) fn value(&self, cache: &Cache) -> Value {
+    /// What the store is given under a key; the life begins now.
+    pub(crate) fn seal(&self, cache: &Cache, key: &str, stamp: Stamp) -> Result<Value> {
+        let Cache { inner, space } = cache;
+        let full_key = space.full_key(key);
+        let born = (stamp.incarnation, stamp.born);
+        let place = Place { full_key: &full_key, born, tags: &self.tags, shape: self.shape };
+        let sealed = inner.settings.coding.seal(&self.encoded, place);
+        let (format, payload) = sealed.map_err(|message| Error::encode_value(key, message))?;
+        Ok(Value { format, payload, ..self.unsealed(cache) })
+    }
+
+    /// The same for a value that does not leave this process.
+    pub(crate) fn unsealed(&self, cache: &Cache) -> Value {
         let (life, keep) = self.lifetime.from(cache.inner.clock.now());
-        Value {
-            life,
-            keep,
-            tags: self.tags.clone(),
-            shape: self.shape,
-            format: Format::Json,
-            payload: self.payload.clone(),
-        }
+        let Encoded { content, bytes } = self.encoded.clone();
+        Value { life, keep, tags: self.tags.clone(), shape: self.shape, format: Format::plain(content), payload: bytes }
+    }
+
+    /// Whether the value may be stored, which is said before it is compressed: what reads it needs room
+    /// for all of it.
+    pub(crate) fn fits(&self, cache: &Cache) -> bool {
+        self.encoded.len() <= cache.inner.settings.max_value_bytes
     }
 }
 
@@ -88,6 +101,7 @@ impl Cache {
         if !replace && found.entry.is_some() {
             return Ok(Put::Occupied);
         }
+        let value = draft.seal(self, key, reading.stamp)?;
         let _advance = AdvanceAtEnd { cache: self, key };
         let ttl = self.inner.settings.lease;
         let request = LeaseRequest { key, ttl, seen: found.seen, stamp: reading.stamp, force: true };
@@ -102,7 +116,7 @@ impl Cache {
             }
             Lease::Held | Lease::Changed => return Ok(Put::Disturbed),
         };
-        let fill = Fill { key, token, stamp: reading.stamp, value: Some(draft.value(self)) };
+        let fill = Fill { key, token, stamp: reading.stamp, value: Some(value) };
         match store.fill(namespace, fill).await {
             Ok(Filled::Current | Filled::Overtaken) => Ok(Put::Done),
             Ok(Filled::Rejected) => Ok(Put::Disturbed),
@@ -121,13 +135,12 @@ impl Cache {
     }
 
     fn check_size(&self, key: &str, draft: &Draft) -> Result<()> {
-        let limit = self.inner.settings.max_value_bytes;
-        if draft.payload.len() <= limit {
+        if draft.fits(self) {
             return Ok(());
         }
         self.inner.counters.add(None, Count::TooLarge);
-        let message = format!("it takes {} bytes and `max_value_bytes` is {limit}", draft.payload.len());
-        Err(Error::Encode { what: format!("the value of `{key}`").into(), message: message.into() })
+        let (len, limit) = (draft.encoded.len(), self.inner.settings.max_value_bytes);
+        Err(Error::encode_value(key, format!("it takes {len} bytes and `max_value_bytes` is {limit}")))
     }
 }
 

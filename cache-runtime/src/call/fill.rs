@@ -10,15 +10,15 @@ use super::{
     look_up::{Fence, NearValue, Origin},
 };
 use crate::{
-    __private::{Shape, Whole, whole_outcome},
-    cache::Cache,
-    codec::Packed,
+    __private::{Shape, whole_outcome},
+    cache::{Cache, Draft},
+    codec::{Encoded, Packed},
     epoch::Epochs,
     error::Error,
     invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Life, Payload, Token, Value},
+    store::{Fill, Filled, Life, Token, Value},
     task,
 };
 
@@ -44,24 +44,6 @@ pub(super) enum Keep {
     Missing,
     /// Readers of this process may hold the value before this one: they are out of date then.
     Replacing,
-}
-
-/// An encoded value with everything that decides about its life.
-pub(super) struct Parcel {
-    payload: Payload,
-    format: Format,
-    lifetime: Lifetime,
-    tags: Vec<Box<str>>,
-    shape: u64,
-}
-
-impl Parcel {
-    /// What the store is given; the life begins now.
-    pub(super) fn seal(&self, cache: &Cache) -> Value {
-        let (life, keep) = self.lifetime.from(cache.inner.clock.now());
-        let (tags, payload) = (self.tags.clone(), self.payload.clone());
-        Value { life, keep, tags, shape: self.shape, format: self.format, payload }
-    }
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -98,10 +80,9 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// The stored form of a `None`, if the function caches that.
-    pub(super) fn parcel_of_none(&self) -> Option<Parcel> {
-        Some(Parcel {
-            payload: Payload::new(*b"null"),
-            format: Format::Absent,
+    pub(super) fn parcel_of_none(&self) -> Option<Draft> {
+        Some(Draft {
+            encoded: Encoded::absent(),
             lifetime: Lifetime::under(self.policy(), self.policy().negative_ttl?),
             tags: self.tags.clone(),
             shape: crate::schema::UNKNOWN,
@@ -143,11 +124,8 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// The value in the form in which it is stored; `None` when it is not to be stored.
-    pub(super) fn parcel(&self, value: &S::Value) -> Option<Parcel> {
-        if let Some(outcome) = whole_outcome::<S>(value) {
-            if outcome == Whole::Err {
-                self.count(Count::LoadError);
-            }
+    pub(super) fn parcel(&self, value: &S::Value) -> Option<Draft> {
+        if whole_outcome::<S>(value).is_some() {
             return None;
         }
         let by_value = &self.by_value;
@@ -159,41 +137,50 @@ impl<S: Shape + 'static> Call<'_, S> {
         if lifetime.is_over() {
             return None;
         }
-        let payload = match self.codec.encode(value) {
-            None => Payload::new([]),
-            Some(Ok(bytes)) => Payload::new(bytes),
+        let encoded = match self.codec.encode(value, &self.cache.inner.settings.coding) {
+            None => Encoded::nothing(),
+            Some(Ok(encoded)) => encoded,
             Some(Err(message)) => {
-                let what = format!("the value of `{}`", self.key());
-                self.failed("encoding a value", &Error::Encode { what: what.into(), message: message.into() });
+                self.failed("encoding a value", &Error::encode_value(self.key(), message));
                 return None;
             }
         };
-        if payload.len() > self.cache.inner.settings.max_value_bytes {
-            self.count(Count::TooLarge);
-            tracing::debug!(
-                key = self.key(),
-                bytes = payload.len(),
-                "a value is longer than max_value_bytes and is not stored"
-            );
-            return None;
-        }
         let mut tags = self.tags.clone();
         tags.extend(by_value.tags.as_ref().map(|tags| tags(value)).into_iter().flatten());
         tags.sort_unstable();
         tags.dedup();
-        Some(Parcel { payload, format: Format::Json, lifetime, tags, shape: self.codec.shape() })
+        let parcel = Draft { encoded, lifetime, tags, shape: self.codec.shape() };
+        if !parcel.fits(&self.cache) {
+            self.count(Count::TooLarge);
+            let bytes = parcel.encoded.len();
+            tracing::debug!(key = self.key(), bytes, "a value is longer than max_value_bytes and is not stored");
+            return None;
+        }
+        Some(parcel)
+    }
+
+    /// What the store is given of a value, bound to what was in force before its load.
+    pub(super) fn seal(&self, parcel: &Draft, view: &View) -> Option<Value> {
+        if !self.codec.is_stored() {
+            return Some(parcel.unsealed(&self.cache));
+        }
+        let sealed = parcel.seal(&self.cache, self.key(), view.stamp);
+        sealed.map_err(|error| self.failed("encrypting a value", &error)).ok()
     }
 
     /// Returns the proof that nothing was invalidated since `view`, if there is one.
     async fn keep(
         &self,
-        parcel: Parcel,
+        parcel: Draft,
         view: &View,
         leased: Option<Leased>,
         how: Keep,
         packed: Option<Packed>,
     ) -> Option<Proof> {
-        let value = parcel.seal(&self.cache);
+        let Some(value) = self.seal(&parcel, view) else {
+            self.drop_replaced(view, leased).await;
+            return None;
+        };
         let life = value.life;
         #[cfg(feature = "test-kit")]
         if self.cache.inner.settings.unfenced {
@@ -212,7 +199,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// proof that nothing was invalidated since `view`, if there is one.
     pub(super) fn settle(
         &self,
-        parcel: Parcel,
+        parcel: Draft,
         life: Life,
         view: &View,
         current: bool,
@@ -226,12 +213,12 @@ impl<S: Shape + 'static> Call<'_, S> {
             Keep::Missing => view.fence,
             Keep::Replacing => self.outdate_readers(view.fence),
         };
-        if current && self.fills_near() && (packed.is_some() || parcel.format == Format::Absent) {
+        if current && self.fills_near() && (packed.is_some() || parcel.encoded.is_absent()) {
             let near = NearValue {
                 packed,
                 life,
                 tags: &parcel.tags,
-                bytes: (parcel.payload.len() as u64).max(size_of::<S::Value>() as u64),
+                bytes: (parcel.encoded.len() as u64).max(size_of::<S::Value>() as u64),
             };
             let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
             near.insert(&self.cache, &self.full_key, fence, origin);
@@ -246,10 +233,8 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// What a cache without fences does: the value is stored as of now, whenever it was loaded.
     #[cfg(feature = "test-kit")]
-    async fn keep_unfenced(&self, parcel: Parcel) -> bool {
-        let Parcel { payload, lifetime, tags, .. } = parcel;
-        let draft = crate::cache::Draft { payload, lifetime, tags, shape: 0 };
-        self.cache.put(self.key(), &draft).await.is_ok()
+    async fn keep_unfenced(&self, parcel: Draft) -> bool {
+        self.cache.put(self.key(), &Draft { shape: 0, ..parcel }).await.is_ok()
     }
 
     /// Whether a value is kept near as it is stored. Where others' changes are heard, one's own

@@ -10,7 +10,7 @@ use super::{
     fill::{Keep, Leased},
 };
 use crate::{
-    __private::{Shape, Split},
+    __private::{Shape, Split, Whole, whole_outcome},
     cache::Cache,
     flight::{Lead, Outcome},
     stats::Count,
@@ -94,6 +94,10 @@ impl<S: Shape + 'static> Call<'_, S> {
         let Grant { lead, view, leased } = grant;
         lead.begin_attempt();
         match S::split(lead.loading(self.run(leased.as_ref(), body)).await) {
+            Split::Value(value) if Self::is_error(&value) => {
+                let outcome = lead.is_waited_for().then(|| Outcome::Value(self.codec.pack(&value)));
+                self.fail(lead, view.as_ref(), leased, fallback, outcome).unwrap_or_else(|| S::value(value))
+            }
             Split::Value(value) => {
                 self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
@@ -107,22 +111,41 @@ impl<S: Shape + 'static> Call<'_, S> {
                 S::absent(absent)
             }
             Split::Err(error) => {
-                // Nothing is awaited while the error is held: it need not be `Send`.
                 let outcome = self.shape.errors.map(|errors| Outcome::Err((errors.pack)(&error)));
-                self.count(Count::LoadError);
-                self.let_rest();
-                drop(leased);
-                let read_in = fallback.as_ref().map_or(0, |stale| stale.attempt);
-                if let Some(stale) = self.instead_of_error(fallback) {
-                    let outcome = lead.is_waited_for().then(|| stale.outcome(&self.codec));
-                    // It is as old as its reading, which came before the load.
-                    lead.end_with_earlier(outcome, read_in);
-                    return stale.into_return();
-                }
-                lead.end(outcome, || self.is_proven_current(view.as_ref()));
-                S::error(error)
+                self.fail(lead, view.as_ref(), leased, fallback, outcome).unwrap_or_else(|| S::error(error))
             }
         }
+    }
+
+    /// Ends a load that came to an `Err`: with the stale value if the function's options say so, which is
+    /// the answer then, else with the error as `outcome` for those who wait.
+    ///
+    /// Nothing is awaited, since the caller holds the error, which need not be `Send`.
+    fn fail(
+        &self,
+        lead: Lead,
+        view: Option<&View>,
+        leased: Option<Leased>,
+        fallback: Option<Kept<S>>,
+        outcome: Option<Outcome>,
+    ) -> Option<S::Return> {
+        self.count(Count::LoadError);
+        self.let_rest();
+        drop(leased);
+        let read_in = fallback.as_ref().map_or(0, |stale| stale.attempt);
+        let Some(stale) = self.instead_of_error(fallback) else {
+            lead.end(outcome, || self.is_proven_current(view));
+            return None;
+        };
+        let outcome = lead.is_waited_for().then(|| stale.outcome(&self.codec));
+        // It is as old as its reading, which came before the load.
+        lead.end_with_earlier(outcome, read_in);
+        Some(stale.into_return())
+    }
+
+    /// Whether a value is an `Err` after all: one behind a type parameter.
+    pub(super) fn is_error(value: &S::Value) -> bool {
+        whole_outcome::<S>(value) == Some(Whole::Err)
     }
 
     /// Closes the flight before its outcome is sent to a store that others change too. Where

@@ -1,7 +1,5 @@
 //! Asking the store, and keeping in this process what it answers.
 
-use std::sync::Arc;
-
 use crate::{
     __private::Function,
     cache::{Cache, Space},
@@ -12,7 +10,7 @@ use crate::{
     error::Result,
     near::{NearEntry, NearView},
     stats::Count,
-    store::{Entry, Format, Found, Life, Reading, Stamp, Token},
+    store::{Content, Entry, Found, Head, Life, Reading, Stamp, Token},
 };
 
 /// What the store holds for a key, decoded.
@@ -99,10 +97,10 @@ pub(crate) async fn look_up<T>(
     let mut seen = Vec::with_capacity(keys.len());
     for ((key, fence), found) in keys.iter().zip(&fences).zip(reading.found) {
         seen.push(found.seen);
-        let this = open(cache, key, found, codec, now, *fence);
+        let this = open(cache, key, found, codec, now, *fence, function.is_none());
         if let Looked::Unreadable(message) = &this {
             inner.counters.add(function, Count::Unreadable);
-            tracing::warn!(key, message, "a stored value cannot be read as this type; it counts as a miss");
+            inner.report.unreadable(&inner.clock, key, message);
         }
         looked.push(this);
     }
@@ -131,7 +129,16 @@ pub(crate) async fn read(cache: &Cache, keys: &[&str], tags: &[Box<str>]) -> Res
     Ok(reading)
 }
 
-fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis, fence: Fence) -> Looked<T> {
+/// `by_hand`: no function asks, so that a number of `increment` may be what is asked for.
+fn open<T>(
+    cache: &Cache,
+    key: &str,
+    found: Found,
+    codec: &Codec<T>,
+    now: Millis,
+    fence: Fence,
+    by_hand: bool,
+) -> Looked<T> {
     let Some(entry) = found.entry else {
         return if found.unreadable {
             Looked::Unreadable("its envelope is damaged".to_owned())
@@ -143,32 +150,52 @@ fn open<T>(cache: &Cache, key: &str, found: Found, codec: &Codec<T>, now: Millis
     if now >= head.life.dead_at {
         return Looked::Missing;
     }
-    let value = match head.format {
-        Format::Absent => None,
-        Format::Json if codec.is_foreign(head.shape) => {
-            return Looked::Unreadable("it was written as another shape of this type".to_owned());
+    let full_key = cache.space.full_key(key);
+    match read_value(cache, &full_key, &entry, codec, by_hand) {
+        Ok((value, bytes)) => {
+            keep_near(cache, &full_key, head, value.as_ref(), bytes, codec, fence);
+            Looked::Found(value, head.life)
         }
-        Format::Json => match codec.decode(&entry.payload) {
-            Ok(value) => Some(value),
-            Err(message) => return Looked::Unreadable(message),
-        },
-    };
-    keep_near(cache, key, &entry, value.as_ref(), codec, fence);
-    Looked::Found(value, head.life)
+        Err(message) => Looked::Unreadable(message),
+    }
 }
 
-fn keep_near<T>(cache: &Cache, key: &str, entry: &Arc<Entry>, value: Option<&T>, codec: &Codec<T>, fence: Fence) {
+/// The value in an entry, and how many bytes its encoded form has.
+fn read_value<T>(
+    cache: &Cache,
+    full_key: &str,
+    entry: &Entry,
+    codec: &Codec<T>,
+    by_hand: bool,
+) -> std::result::Result<(Option<T>, usize), String> {
+    let (head, settings) = (&entry.head, &cache.inner.settings);
+    let content = head.format.content;
+    if content != Content::Absent && codec.is_foreign(head.shape) {
+        return Err("it was written as another shape of this type".to_owned());
+    }
+    let bytes = settings.coding.open(full_key, head, &entry.payload, settings.max_value_bytes, by_hand)?;
+    let value = match content {
+        Content::Absent => None,
+        _ => Some(codec.decode(content, &bytes)?),
+    };
+    Ok((value, bytes.len()))
+}
+
+fn keep_near<T>(
+    cache: &Cache,
+    full_key: &str,
+    head: &Head,
+    value: Option<&T>,
+    bytes: usize,
+    codec: &Codec<T>,
+    fence: Fence,
+) {
     if !cache.inner.near_before_store {
         return;
     }
-    let head = &entry.head;
-    let kept = NearValue {
-        packed: value.map(|value| codec.pack(value)),
-        life: head.life,
-        tags: &head.tags,
-        bytes: entry.payload.len() as u64,
-    };
-    kept.insert(cache, &cache.space.full_key(key), fence, Origin::Store);
+    let packed = value.map(|value| codec.pack(value));
+    let kept = NearValue { packed, life: head.life, tags: &head.tags, bytes: bytes as u64 };
+    kept.insert(cache, full_key, fence, Origin::Store);
 }
 
 /// Where a value comes from.

@@ -59,6 +59,10 @@ impl<S: Shape + 'static> Call<'_, S> {
     {
         let replacement = self.begin_replacement().await;
         match S::split(self.run(replacement.leased.as_ref(), body).await) {
+            Split::Value(value) if Self::is_error(&value) => {
+                self.count(Count::LoadError);
+                S::value(value)
+            }
             Split::Value(value) => {
                 self.replace(&value, replacement).await;
                 S::value(value)

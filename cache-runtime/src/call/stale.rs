@@ -195,6 +195,9 @@ impl<S: Shape + 'static> Call<'_, S> {
     pub(super) fn or_stale(&self, returned: S::Return, fallback: Option<Kept<S>>) -> S::Return {
         use crate::__private::Split;
         match S::split(returned) {
+            Split::Value(value) if Self::is_error(&value) => {
+                self.instead_of_error(fallback).map_or_else(|| S::value(value), Cached::into_return)
+            }
             Split::Err(error) => match self.instead_of_error(fallback) {
                 Some(cached) => cached.into_return(),
                 None => S::error(error),

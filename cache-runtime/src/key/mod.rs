@@ -6,6 +6,7 @@
 
 mod arg;
 mod canonical;
+mod hashed;
 mod raw;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{CacheKey, RawWords, canonical, raw::RawArgs, text::Text};
+use super::{CacheKey, RawWords, canonical, hashed::Hashed, raw::RawArgs, text::Text};
 
 /// Writes one key: literal text as it is, argument values escaped.
 ///
@@ -105,7 +104,7 @@ impl KeyWriter {
 
     /// The SHA-256, in hex, of the value's canonical JSON: object keys sorted, so that two maps
     /// with the same content agree.
-    pub fn hash<T: Serialize + ?Sized>(&mut self, value: &T) {
+    pub fn hash<T: Hashed + ?Sized>(&mut self, value: &T) {
         self.only_as_text(|key| match hash_of(value) {
             Ok(hex) => key.plain(&hex),
             Err(message) => key.fail(&message),
@@ -197,7 +196,7 @@ struct Hashing<'a> {
 impl Fields<'_> {
     /// One argument.
     #[must_use]
-    pub fn field<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
+    pub fn field<T: Hashed + ?Sized>(mut self, name: &str, value: &T) -> Self {
         if let Some(hashing) = &mut self.0 {
             hashing.add(name, canonical::to_bytes(value).map_err(|error| error.to_string()));
         }
@@ -230,7 +229,7 @@ impl Hashing<'_> {
     }
 }
 
-fn hash_of<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
+fn hash_of<T: Hashed + ?Sized>(value: &T) -> Result<String, String> {
     let bytes = canonical::to_bytes(value).map_err(|error| error.to_string())?;
     Ok(hex(Sha256::digest(bytes).as_slice()))
 }

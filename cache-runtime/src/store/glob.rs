@@ -68,3 +68,37 @@ fn set(class: &[u8], byte: u8) -> Option<&[u8]> {
     }
     (found != negated).then_some(rest)
 }
+
+#[cfg(test)]
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same, by trying every way there is.
+    fn matches_somehow(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [b'*', after @ ..] => (0..=text.len()).any(|gone| matches_somehow(after, &text[gone..])),
+            _ => step(pattern, text).is_some_and(|after| matches_somehow(after, &text[1..])),
+        }
+    }
+
+    /// Bytes of which many mean something in a pattern.
+    fn telling(longest: usize) -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![4 => prop::sample::select(b"ab*?[]^-\\".to_vec()), 1 => any::<u8>()];
+        prop::collection::vec(byte, 0..longest)
+    }
+
+    proptest! {
+        #[test]
+        fn any_pattern_matches_what_it_should(pattern in telling(10), text in telling(10)) {
+            prop_assert_eq!(matches(&pattern, &text), matches_somehow(&pattern, &text));
+        }
+
+        #[test]
+        fn any_pattern_is_done_in_time(pattern in telling(2_000), text in telling(2_000)) {
+            let _ = matches(&pattern, &text);
+        }
+    }
+}

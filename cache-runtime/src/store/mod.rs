@@ -22,11 +22,14 @@ use crate::{clock::Millis, error::Result};
 pub(crate) mod broken;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod format;
 #[cfg(test)]
 pub(crate) mod gated;
 pub(crate) mod glob;
 pub(crate) mod local;
 pub(crate) mod redis;
+
+pub use format::{Content, Format, KeyId, UnknownFormat};
 
 /// The future of a store's operation.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -99,16 +102,6 @@ pub struct Head {
     pub shape: u64,
     /// How the payload was written.
     pub format: Format,
-}
-
-/// How a payload is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// A value as JSON.
-    Json,
-    /// No value: a `None` that was cached under `negative_ttl`. The payload is `null`.
-    Absent,
 }
 
 /// One entry: its head and the encoded value.

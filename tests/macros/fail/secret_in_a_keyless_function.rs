@@ -8,4 +8,12 @@ async fn account(token: SecretString) -> u32 {
     1
 }
 
+type Token = SecretString;
+
+#[cached]
+async fn session(name: &str, token: &Token) -> u32 {
+    let _ = (name, token);
+    1
+}
+
 fn main() {}

@@ -5,13 +5,14 @@ use std::future::Future;
 use super::{
     super::{
         ask::View,
-        fill::{Keep, Leased, Parcel, renewing_all},
+        fill::{Keep, Leased, renewing_all},
     },
     Batch, Fallback, State,
     leases::Permit,
 };
 use crate::{
-    __private::{Shape, Split},
+    __private::{Shape, Split, Whole, outcome},
+    cache::Draft,
     codec::Packed,
     flight::{Group, Lead, Outcome},
     stats::Count,
@@ -44,7 +45,7 @@ struct Loaded<V> {
     /// `None` for an id that is not in the result.
     value: Option<V>,
     /// What is to be stored of it.
-    parcel: Option<(Parcel, Value)>,
+    parcel: Option<(Draft, Value)>,
     packed: Option<Packed>,
     /// Whether it was stored, and nothing that it depends on was invalidated as far as the store knows.
     current: bool,
@@ -164,17 +165,19 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     /// What of a value is stored and shared.
     fn pack(&self, job: Job, value: Option<V>) -> Loaded<V> {
         let call = &self.slots[job.index].call;
-        let parcel = job.view.as_ref().and_then(|_| match &value {
-            Some(value) => call.parcel(value),
-            None => call.parcel_of_none(),
+        let parcel = job.view.as_ref().and_then(|view| {
+            let parcel = match value.as_ref().map(|value| (value, outcome(value))) {
+                Some((value, None)) => call.parcel(value)?,
+                // The caller gets it as it is, and it is cached as little as for one id.
+                Some((_, Some(Whole::Err))) => return None,
+                Some((_, Some(Whole::None))) | None => call.parcel_of_none()?,
+            };
+            let sealed = call.seal(&parcel, view)?;
+            Some((parcel, sealed))
         });
         let waited_for = job.lead.as_ref().is_some_and(Lead::is_waited_for);
         let is_wanted = waited_for || (parcel.is_some() && call.fills_near());
         let packed = value.as_ref().filter(|_| is_wanted).map(|value| call.codec.pack(value));
-        let parcel = parcel.map(|parcel| {
-            let sealed = parcel.seal(&self.cache);
-            (parcel, sealed)
-        });
         let current = !call.codec.is_stored();
         Loaded { job, value, parcel, packed, current }
     }
@@ -187,7 +190,8 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             let is_uncached_none = parcel.is_none() && value.is_none();
             let proof = match (&job.view, parcel) {
                 (Some(view), Some((parcel, Value { life, .. }))) => {
-                    slot.call.settle(parcel, life, view, current, how, packed.clone())
+                    let packed = packed.clone().filter(|_| !parcel.encoded.is_absent());
+                    slot.call.settle(parcel, life, view, current, how, packed)
                 }
                 _ => None,
             };

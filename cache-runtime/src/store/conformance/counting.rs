@@ -15,7 +15,7 @@ pub(crate) async fn an_increment_begins_at_its_step(on: Fixture) {
     assert_eq!(increment_with(&on, "n", 5, &["a"]).await, Incremented::To(5));
     let entry = on.find("n").await.entry.unwrap();
     assert_eq!(text_of(&entry), "5");
-    assert_eq!((entry.head.shape, entry.head.format), (7, Format::Json));
+    assert_eq!((entry.head.shape, &entry.head.format), (7, &Format::JSON));
     assert_eq!(entry.head.life.dead_at, on.clock.now() + 120_000);
     on.invalidate_tags(&["a"]).await;
     assert_eq!(on.text("n").await, None, "it has the tags that were asked for");
@@ -56,9 +56,17 @@ pub(crate) async fn an_increment_refuses_what_is_not_a_whole_number(on: Fixture)
         assert_eq!(on.text("n").await.as_deref(), Some(text), "it is left as it was");
     }
     let load = on.begin("absent", &[]).await;
-    let absent = Value { format: Format::Absent, ..on.value("null", &[]) };
+    let absent = Value { format: Format::ABSENT, ..on.value("null", &[]) };
     assert_eq!(on.fill(load.fills(absent)).await, Filled::Current);
     assert_eq!(increment(&on, "absent", 1).await, Incremented::NotANumber);
+    // The byte of `5` is another number in MessagePack, and a ciphertext may be any bytes.
+    for format in ["msgpack", "json+lz4", "json+aes256gcm:a"] {
+        let load = on.begin("digits", &[]).await;
+        let digits = Value { format: format.parse().unwrap(), ..on.value("5", &[]) };
+        assert_eq!(on.fill(load.fills(digits)).await, Filled::Current);
+        assert_eq!(increment(&on, "digits", 1).await, Incremented::NotANumber, "{format}");
+        on.invalidate(&["digits"]).await;
+    }
 }
 
 pub(crate) async fn an_increment_is_exact_up_to_the_limits(on: Fixture) {

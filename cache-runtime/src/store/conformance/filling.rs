@@ -31,13 +31,33 @@ pub(crate) async fn a_fill_reads_back_as_it_was_written(on: Fixture) {
 
 pub(crate) async fn a_cached_absence_reads_back(on: Fixture) {
     let load = on.begin("user:1", &[]).await;
-    let value = Value { format: Format::Absent, shape: u64::MAX, ..on.value("null", &[]) };
+    let value = Value { format: Format::ABSENT, shape: u64::MAX, ..on.value("null", &[]) };
     assert_eq!(on.fill(load.fills(value)).await, Filled::Current);
 
     let entry = on.find("user:1").await.entry.unwrap();
-    assert_eq!(entry.head.format, Format::Absent);
+    assert_eq!(entry.head.format, Format::ABSENT);
     assert_eq!(entry.head.shape, u64::MAX, "shapes use all 64 bits");
     assert_eq!(text_of(&entry), "null");
+}
+
+/// No store looks into the bytes, and each takes them for what they are.
+pub(crate) async fn bytes_of_any_format_read_back(on: Fixture) {
+    let bytes: Vec<u8> = (0..=255).chain(*br#""}","format":"json","value":"#).chain([0; 3]).collect();
+    for format in ["msgpack", "json+lz4", "msgpack+lz4+aes256gcm:2026-11", "absent+aes256gcm:a"] {
+        let format: Format = format.parse().unwrap();
+        let load = on.begin("bytes", &["t"]).await;
+        let payload = Payload::new(&*bytes);
+        let value = Value { format: format.clone(), payload, ..on.value("", &["t"]) };
+        assert_eq!(on.fill(load.fills(value)).await, Filled::Current);
+        let entry = on.find("bytes").await.entry.unwrap();
+        assert_eq!((&entry.head.format, &*entry.payload), (&format, &*bytes));
+        let life = Life { since: 1, fresh_until: entry.head.life.fresh_until, dead_at: entry.head.life.dead_at };
+        assert!(on.store.expire(&on.space, "bytes", life, Duration::from_secs(60)).await.unwrap());
+        let expired = on.find("bytes").await.entry.unwrap();
+        assert_eq!((&expired.head.format, &*expired.payload), (&format, &*bytes), "new deadlines leave the rest");
+        assert_eq!((expired.head.incarnation, expired.head.born), (entry.head.incarnation, entry.head.born));
+        on.invalidate(&["bytes"]).await;
+    }
 }
 
 pub(crate) async fn a_large_value_reads_back(on: Fixture) {

@@ -30,6 +30,7 @@ macro_rules! tests {
             a_fill_reads_back_as_it_was_written
             a_cached_absence_reads_back
             a_large_value_reads_back
+            bytes_of_any_format_read_back
             a_read_answers_in_the_order_of_its_keys
             a_read_of_no_keys_still_tells_the_stamp
             keys_and_tags_may_hold_any_character
@@ -207,7 +208,7 @@ impl Fixture {
             keep: Duration::from_secs(120),
             tags: tags(with),
             shape: 7,
-            format: Format::Json,
+            format: Format::JSON,
             payload: payload(text),
         }
     }

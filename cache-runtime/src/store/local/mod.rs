@@ -287,10 +287,8 @@ fn entry(value: Value, token: Token, stamp: &Stamp, now: Millis) -> Entry {
 
 /// The sum, or why there is none.
 fn add(stored: &Entry, by: i64) -> Result<i64, Incremented> {
-    let number = match stored.head.format {
-        Format::Json => std::str::from_utf8(&stored.payload).ok().and_then(|text| text.parse::<i64>().ok()),
-        Format::Absent => None,
-    };
+    let text = Some(&*stored.payload).filter(|_| stored.head.format == Format::JSON);
+    let number = text.and_then(|text| std::str::from_utf8(text).ok()?.parse::<i64>().ok());
     number.ok_or(Incremented::NotANumber)?.checked_add(by).ok_or(Incremented::Overflow)
 }
 

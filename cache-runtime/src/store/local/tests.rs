@@ -23,7 +23,7 @@ fn value(text: &str, tags: &[&str], clock: &Clock) -> Value {
         keep: Duration::from_secs(60),
         tags: conformance::tags(tags),
         shape: 0,
-        format: Format::Json,
+        format: Format::JSON,
         payload: conformance::payload(text),
     }
 }

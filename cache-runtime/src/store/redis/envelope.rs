@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The order is fixed. Token and incarnation come first, at fixed offsets, so that a script can
-//! compare them; the value comes last, so that it is a slice of the reply. Whatever does not
-//! have this form is *unreadable*: no entry, but a fill may overwrite it.
+//! compare them; the value comes last, so that it is a slice of the reply. A value of another
+//! `format` than `json` stands there as the bytes it is, so that the whole is no JSON any more.
+//! Whatever does not have this form is *unreadable*: no entry, but a fill may overwrite it.
 
 use std::{fmt::Write as _, ops::Range, sync::Arc};
 
@@ -16,6 +17,9 @@ use crate::store::{Entry, Format, Head, Life, Payload, Token, Value};
 use super::names::parse_token;
 
 const TOKEN: Range<usize> = 10..42;
+
+/// More than the text of any format takes.
+const LONGEST_FORMAT: usize = 64;
 
 /// What lies under a value's key.
 #[derive(Debug, Default)]
@@ -71,20 +75,13 @@ pub(super) fn until_dead(token: Token, incarnation: Token, born: u64, life: Life
 pub(super) fn seal(token: Token, incarnation: Token, born: u64, value: &Value) -> Vec<u8> {
     let mut text = until_dead(token, incarnation, born, value.life);
     let tags = serde_json::to_string(&value.tags).unwrap_or_else(|_| "[]".to_owned());
-    let format = name_of(value.format);
+    let format = &value.format;
     let _ = write!(text, r#","tags":{tags},"shape":"{:016x}","format":"{format}","value":"#, value.shape);
     let mut bytes = text.into_bytes();
     bytes.reserve_exact(value.payload.len() + 1);
     bytes.extend_from_slice(&value.payload);
     bytes.push(b'}');
     bytes
-}
-
-fn name_of(format: Format) -> &'static str {
-    match format {
-        Format::Json => "json",
-        Format::Absent => "absent",
-    }
 }
 
 /// What is left to read.
@@ -144,10 +141,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn format(&mut self) -> Option<Format> {
-        let known = [Format::Json, Format::Absent];
-        let format = known.into_iter().find(|format| self.0.starts_with(name_of(*format).as_bytes()))?;
-        self.skip(name_of(format).as_bytes())?;
-        Some(format)
+        let len = self.0.iter().take(LONGEST_FORMAT).position(|byte| *byte == b'"')?;
+        std::str::from_utf8(self.take(len)?).ok()?.parse().ok()
     }
 
     fn tags(&mut self) -> Option<Vec<Box<str>>> {

@@ -10,7 +10,7 @@ fn value(payload: &str, tags: &[&str]) -> Value {
         keep: Duration::from_secs(1),
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
         shape: 0xff,
-        format: Format::Json,
+        format: Format::JSON,
         payload: Payload::new(payload.as_bytes()),
     }
 }
@@ -37,7 +37,7 @@ fn an_entry_reads_back_and_is_json() {
             (Token(1), Token(2), 3, Life { since: 5, fresh_until: 10, dead_at: u64::MAX })
         );
         assert_eq!(read.iter().map(|tag| &**tag).collect::<Vec<_>>(), tags);
-        assert_eq!((shape, format), (0xff, Format::Json));
+        assert_eq!((shape, format), (0xff, Format::JSON));
     }
 }
 
@@ -128,7 +128,7 @@ proptest! {
         prop_assert_eq!(&*entry.payload, payload.as_bytes());
         let expected = Head {
             token: Token(token), incarnation: Token(inc), born, life: Life { since: fresh, fresh_until: fresh, dead_at: dead },
-            tags: value.tags, shape, format: Format::Json,
+            tags: value.tags, shape, format: Format::JSON,
         };
         prop_assert_eq!(entry.head, expected);
     }

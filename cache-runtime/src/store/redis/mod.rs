@@ -64,6 +64,9 @@ mod wake;
 mod write;
 
 #[cfg(test)]
+#[cfg(all(feature = "msgpack", feature = "lz4", feature = "encrypt"))]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use dial::Dialer;

@@ -25,7 +25,9 @@ if not usable then
   return { 1, ARGV[1] }
 end
 local from = string.find(value, ',"since":', 1, true)
-local _, to = string.find(value, ',"value":', 1, true)
+-- Numbers are always written as JSON. The bytes of another format may look like one.
+local _, to = string.find(value, '","format":"json","value":', 1, true)
+if not to then return { 3 } end
 local number = string.sub(value, to + 1, -2)
 if not string.find(number, '^%-?%d+$') then return { 3 } end
 -- Lua's numbers are doubles; the server adds exactly. The lease's place serves as scratch: a

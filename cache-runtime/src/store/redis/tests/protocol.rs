@@ -145,7 +145,7 @@ async fn keys_go_by_themselves_and_stamps_outlive_their_entries() {
     let value = Value {
         keep: Duration::MAX,
         life: Life { since: 0, fresh_until: u64::MAX, dead_at: u64::MAX },
-        format: Format::Absent,
+        format: Format::ABSENT,
         ..setup.on.value("null", &[])
     };
     assert_eq!(setup.on.fill(load.fills(value)).await, Filled::Current);

@@ -7,7 +7,16 @@ use std::{any::Any, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::schema;
+use crate::{schema, store::Content};
+
+pub(crate) mod coding;
+mod encrypt;
+mod lz4;
+mod message_pack;
+
+pub(crate) use coding::{Coding, Encoded, Place};
+#[cfg(feature = "encrypt")]
+pub(crate) use encrypt::Keys;
 
 /// A value of a type that only its codec knows.
 pub(crate) type Packed = Arc<dyn Any + Send + Sync>;
@@ -44,8 +53,8 @@ pub struct Codec<T> {
 }
 
 struct Bytes<T> {
-    encode: fn(&T) -> Result<Vec<u8>, String>,
-    decode: fn(&[u8]) -> Result<T, String>,
+    encode: fn(&T, coding::Codec) -> Result<Encoded, String>,
+    decode: fn(Content, &[u8]) -> Result<T, String>,
     shape: fn() -> u64,
 }
 
@@ -63,10 +72,10 @@ impl<T> Clone for Bytes<T> {
 impl<T> Copy for Bytes<T> {}
 
 impl<T: Stored> Codec<T> {
-    /// JSON.
+    /// Bytes that stores keep.
     #[must_use]
     pub(crate) fn stored() -> Self {
-        let bytes = Bytes { encode: encode::<T>, decode: decode::<T>, shape: schema::fingerprint::<T> };
+        let bytes = Bytes { encode: coding::encode::<T>, decode: coding::decode::<T>, shape: schema::fingerprint::<T> };
         Self { bytes: Some(bytes), pack: pack::<T>, unpack: unpack::<T> }
     }
 }
@@ -90,15 +99,15 @@ impl<T> Codec<T> {
         self.bytes.is_some()
     }
 
-    /// The stored form; `None` for values that have none.
-    pub(crate) fn encode(&self, value: &T) -> Option<Result<Vec<u8>, String>> {
-        self.bytes.map(|bytes| (bytes.encode)(value))
+    /// The encoded form; `None` for values that have none.
+    pub(crate) fn encode(&self, value: &T, coding: &Coding) -> Option<Result<Encoded, String>> {
+        self.bytes.map(|bytes| (bytes.encode)(value, coding.codec))
     }
 
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<T, String> {
+    pub(crate) fn decode(&self, content: Content, bytes: &[u8]) -> Result<T, String> {
         self.bytes.map_or_else(
             || Err("values of this function have no stored form".to_owned()),
-            |codec| (codec.decode)(bytes),
+            |codec| (codec.decode)(content, bytes),
         )
     }
 
@@ -123,16 +132,13 @@ impl<T> Codec<T> {
     }
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
-    serde_json::to_vec(value).map_err(|error| describe(&error))
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| describe(&error))
+/// The encoded form of a value whose type says no more than that it can be written.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, coding: &Coding) -> Result<Encoded, String> {
+    coding::encode(value, coding.codec)
 }
 
 /// What went wrong and where, without the words of the error itself: those may quote the value.
-pub(crate) fn describe(error: &serde_json::Error) -> String {
+fn describe(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     let what = match error.classify() {
         Category::Io => "writing failed",
@@ -150,3 +156,9 @@ fn pack<T: Shared>(value: &T) -> Packed {
 fn unpack<T: Shared>(packed: &Packed) -> Option<T> {
     packed.downcast_ref::<T>().cloned()
 }
+
+#[cfg(test)]
+mod left_out;
+#[cfg(test)]
+#[cfg(all(feature = "msgpack", feature = "lz4", feature = "encrypt"))]
+mod tests;
