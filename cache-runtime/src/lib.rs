@@ -164,7 +164,7 @@ pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
 pub use registry::{FunctionInfo, Ttl, functions};
-pub use stats::{Figures, FunctionStats, Stats};
+pub use stats::{BreakerState, BreakerStats, Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.
 #[cfg(all(doctest, feature = "test-kit"))]

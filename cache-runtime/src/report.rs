@@ -23,6 +23,9 @@ pub(crate) struct Report {
 impl Report {
     /// Logs one failure, or counts it until the next line.
     pub(crate) fn failure(&self, clock: &Clock, doing: &str, error: &Error) {
+        if error.is_old_news() {
+            return;
+        }
         if let Some(more) = self.claim(clock.now()) {
             tracing::warn!(kind = error.kind(), %error, more, "cache failed while {doing}; functions answer by themselves");
         }

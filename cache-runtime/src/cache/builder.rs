@@ -15,6 +15,7 @@ use crate::{
     config::{Backend, RedisConfig, Settings, Variables},
     error::{Error, Result},
     flight::Flights,
+    invalidate,
     near::Near,
     policy::IntoTtl,
     registry,
@@ -125,9 +126,9 @@ impl Builder {
     ///
     /// When it is not a Redis URL.
     pub fn redis_url(mut self, url: impl Into<String>) -> Result<Self> {
-        let kept = (self.redis.connections, self.redis.operation_timeout);
-        self.redis = RedisConfig::from_url(&SecretString::from(url.into()))?;
-        (self.redis.connections, self.redis.operation_timeout) = kept;
+        let RedisConfig { host, port, username, password, db, tls, .. } =
+            RedisConfig::from_url(&SecretString::from(url.into()))?;
+        self.redis = RedisConfig { host, port, username, password, db, tls, ..self.redis };
         Ok(self)
     }
 
@@ -135,6 +136,15 @@ impl Builder {
     /// annotated function is never held up longer. Default 100 ms.
     pub fn operation_timeout(mut self, limit: Duration) -> Self {
         self.redis.operation_timeout = limit;
+        self
+    }
+
+    /// The circuit breaker in front of the server: so many operations in a row without an answer open
+    /// it, and then the server is tried again each time that the pause is over. Default 3, and
+    /// 250 ms. While it is open calls run their functions at once, and invalidations are kept
+    /// and sent before anything is read again.
+    pub fn circuit_breaker(mut self, failures: u32, pause: Duration) -> Self {
+        (self.redis.breaker_threshold, self.redis.breaker_pause) = (failures, pause);
         self
     }
 
@@ -210,16 +220,17 @@ impl Builder {
         if !self.needs_redis() {
             return self.build_lazily();
         }
-        let answers = match RedisStore::probe(&self.redis).await {
-            Ok(()) => true,
+        let outage = match RedisStore::probe(&self.redis).await {
+            Ok(()) => None,
             Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
                 tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
-                false
+                Some(error)
             }
             Err(error) => return Err(error),
         };
         let limit = self.redis.operation_timeout;
-        let cache = self.build_lazily()?;
+        let answers = outage.is_none();
+        let cache = self.build_during(outage)?;
         if let (true, Some(coherence)) = (answers, &cache.inner.coherence) {
             // So that the first reads are kept near; without it they are merely slower.
             let _ = tokio::time::timeout(limit, coherence.until_heard()).await;
@@ -232,7 +243,12 @@ impl Builder {
     }
 
     /// Builds the cache without asking the server for anything.
-    pub(crate) fn build_lazily(mut self) -> Result<Cache> {
+    pub(crate) fn build_lazily(self) -> Result<Cache> {
+        self.build_during(None)
+    }
+
+    /// The same; with why the server does not answer, if that is known.
+    fn build_during(mut self, outage: Option<Error>) -> Result<Cache> {
         self.check()?;
         if self.needs_redis() {
             let clock = self.clock.clone();
@@ -243,6 +259,9 @@ impl Builder {
                 }
                 _ => RedisStore::lazy(&self.redis, clock)?,
             };
+            if let Some(cause) = outage {
+                store.presume_down(&cause);
+            }
             self.store = Some(Arc::new(store));
             self.on_server = true;
         }
@@ -309,6 +328,8 @@ impl Builder {
                 }
             });
         }
+        let weak = Arc::downgrade(&inner);
+        inner.store.on_recovery(Box::new(move || Box::pin(invalidate::land_pending(weak.clone()))));
         super::maintain::start(&inner);
         registry::check();
         Cache { inner, space }

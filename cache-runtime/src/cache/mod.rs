@@ -213,6 +213,7 @@ impl Cache {
             near_bytes: inner.near.as_ref().map_or(0, Near::bytes),
             local_entries: inner.store.entries(),
             pending_invalidations: inner.pending.len(),
+            breaker: inner.store.breaker(),
             server,
         }
     }

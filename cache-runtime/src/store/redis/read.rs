@@ -11,6 +11,7 @@ use crate::{
 
 use super::{
     RedisStore, answer,
+    breaker::Purpose,
     envelope::Opened,
     fault,
     names::{Names, new_token, parse_token},
@@ -78,7 +79,7 @@ pub(super) fn ensured<'t>(answer: Value, tags: impl IntoIterator<Item = &'t str>
 
 impl RedisStore {
     pub(super) async fn read(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
-        let mut session = self.session(space).await?;
+        let mut session = self.session(space, Purpose::Serve).await?;
         let names = Names::of(space);
 
         // One command, so that values and stamps are of one instant.
