@@ -6,6 +6,7 @@
 //! | `breaker`, `probe` | leave a server alone that does not answer, and find out when it does |
 //! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
 //! | `session` | one operation: a link, a deadline, commands in order |
+//! | `lanes` | reads of concurrent tasks, joined into one command |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
 //! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
@@ -55,6 +56,7 @@ mod envelope;
 mod fault;
 mod hearing;
 mod info;
+mod lanes;
 mod link;
 mod names;
 mod number;
@@ -74,6 +76,7 @@ mod tests;
 use breaker::Purpose;
 use dial::Dialer;
 use hearing::Tracked;
+use lanes::Lanes;
 use pool::Pool;
 use session::Session;
 use tracking::Tracking;
@@ -86,8 +89,8 @@ const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 /// Entries on a Redis server, shared by every process that uses the same namespace.
 pub(crate) struct RedisStore {
     pool: Arc<Pool>,
+    lanes: Arc<Lanes>,
     clock: Clock,
-    guard: bool,
     label: String,
     tracking: Tracking,
 }
@@ -121,7 +124,8 @@ impl RedisStore {
         let pool = Arc::new(Pool::new(dialer.clone(), config, tracked.clone())?);
         let tracking = Tracking::new(dialer, pool.shared(), tracked);
         let label = format!("{}:{}/{}", config.host, config.port, config.db);
-        Ok(Self { pool, clock, guard: config.restart_guard, label, tracking })
+        let lanes = Arc::new(Lanes::new(Arc::clone(&pool)));
+        Ok(Self { pool, lanes, clock, label, tracking })
     }
 
     /// The server is known not to answer, and that was said: nobody finds out once more.
@@ -132,18 +136,15 @@ impl RedisStore {
     /// Begins an operation of a namespace.
     async fn session(&self, space: &Namespace, purpose: Purpose) -> Result<Session<'_>> {
         self.tracking.keep_up();
-        self.guarded(Session::begin(&self.pool, purpose).await?, space).await
+        let mut session = Session::begin(&self.pool, purpose).await?;
+        session.guard(space).await?;
+        Ok(session)
     }
 
     /// The same on a certain link, if it still lives.
     async fn session_on(&self, link: u64, space: &Namespace) -> Result<Session<'_>> {
-        self.guarded(Session::resume(&self.pool, link, Purpose::Serve).await?, space).await
-    }
-
-    async fn guarded<'a>(&self, mut session: Session<'a>, space: &Namespace) -> Result<Session<'a>> {
-        if self.guard {
-            session.guard(space).await?;
-        }
+        let mut session = Session::resume(&self.pool, link, Purpose::Serve).await?;
+        session.guard(space).await?;
         Ok(session)
     }
 }

@@ -145,6 +145,8 @@ pub(super) struct Pool {
     shared: Arc<Shared>,
     size: u32,
     limit: Duration,
+    /// Whether a restart of the server makes what it holds invalid.
+    guards: bool,
     breaker: Breaker,
     pause: Duration,
     probing: OneTask,
@@ -173,6 +175,7 @@ impl Pool {
             shared,
             size,
             limit,
+            guards: config.restart_guard,
             breaker: Breaker::new(config.breaker_threshold),
             pause: config.breaker_pause,
             probing: OneTask::default(),
@@ -222,6 +225,10 @@ impl Pool {
 
     pub(super) fn limit(&self) -> Duration {
         self.limit
+    }
+
+    pub(super) fn guards(&self) -> bool {
+        self.guards
     }
 
     pub(super) fn breaker(&self) -> &Breaker {

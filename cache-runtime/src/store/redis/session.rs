@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bb8_redis::redis::{self, Cmd, Pipeline, Value, aio::ConnectionLike};
-use tokio::{runtime::Handle, time::Instant};
+use bb8_redis::redis::{self, Cmd, Pipeline, RedisResult, Value, aio::ConnectionLike};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, error::Elapsed},
+};
 
 use crate::{
     error::{Error, Result},
@@ -56,8 +59,16 @@ impl<'a> Session<'a> {
         let Some(link) = pool.link_of(number) else { return Self::begin(pool, purpose).await };
         in_runtime()?;
         pool.admit(purpose)?;
-        let begun = Instant::now();
-        Ok(Self { pool, link, begun, deadline: begun + pool.limit() })
+        Ok(Self::on(pool, link, Instant::now()))
+    }
+
+    /// Goes on with an operation that began at `begun` on this link.
+    pub(super) fn on(pool: &'a Arc<Pool>, link: Link, begun: Instant) -> Self {
+        Self { pool, link, begun, deadline: begun + pool.limit() }
+    }
+
+    pub(super) fn into_link(self) -> Link {
+        self.link
     }
 
     pub(super) fn link(&self) -> u64 {
@@ -75,11 +86,11 @@ impl<'a> Session<'a> {
         self.deadline = self.begun + self.pool.limit();
     }
 
-    /// Before the first use of a namespace on a new link: if the server was started anew, it may
+    /// Before the first use of a namespace on a new link, where that is wanted: if the server was started anew, it may
     /// hold values and stamps from before an acknowledged invalidation, so all of them are
     /// made invalid.
     pub(super) async fn guard(&mut self, space: &Namespace) -> Result<()> {
-        if self.link.is_guarded(space) {
+        if !self.pool.guards() || self.link.is_guarded(space) {
             return Ok(());
         }
         let names = Names::of(space);
@@ -115,8 +126,12 @@ impl<'a> Session<'a> {
 
     /// One command.
     pub(super) async fn command(&mut self, command: Cmd) -> Result<Value> {
-        let answers = self.send([command]).await?;
-        answers.into_iter().next().ok_or_else(|| fault::unexpected("a command")).and_then(checked)
+        let trip = self.link.trip();
+        let answered = tokio::time::timeout_at(self.deadline, self.link.connection.send_packed_command(&command)).await;
+        drop(trip);
+        let answer = self.answered(answered)?;
+        self.note_answers(std::slice::from_ref(&answer));
+        checked(answer)
     }
 
     /// Asks for what reads ask for, two keys at once: a server that loads its snapshot, and a node
@@ -138,16 +153,22 @@ impl<'a> Session<'a> {
         }
         let count = pipeline.len();
         let trip = self.link.trip();
-        let request = self.link.connection.req_packed_commands(&pipeline, 0, count);
+        let request = self.link.connection.send_packed_commands(&pipeline, 0, count);
         let answered = tokio::time::timeout_at(self.deadline, request).await;
         drop(trip);
-        match answered {
-            Ok(Ok(answers)) if answers.len() == count => {
-                self.note_answers(&answers);
-                Ok(answers)
-            }
+        let answers = self.answered(answered)?;
+        if answers.len() != count {
             // Replies are matched by order, so this link can no longer be trusted.
-            Ok(Ok(_)) => Err(self.lost(fault::unexpected("a pipeline"))),
+            return Err(self.lost(fault::unexpected("a pipeline")));
+        }
+        self.note_answers(&answers);
+        Ok(answers)
+    }
+
+    /// What came of a trip, with what follows if nothing did.
+    fn answered<T>(&self, answered: Result<RedisResult<T>, Elapsed>) -> Result<T> {
+        match answered {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.is_unrecoverable_error() => {
                 Err(self.lost(fault::of_client(error, self.pool.limit())))
             }
@@ -180,7 +201,7 @@ impl<'a> Session<'a> {
 
 /// Time-outs need tokio's clock, which panics where there is none: a caller outside of a runtime is
 /// told instead.
-fn in_runtime() -> Result<()> {
+pub(super) fn in_runtime() -> Result<()> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
         Err(_) => Err(Error::unavailable(super::BACKEND, "it can be asked only within a tokio runtime")),
