@@ -38,13 +38,21 @@ const LANES: usize = 2;
 /// caller are never parted.
 const MOST_KEYS: usize = 256;
 
+/// A read of more keys than this is a trip worth its while by itself, and joins no other.
+const LONE_KEYS: usize = 8;
+
 /// What the server answered to one read.
 pub(super) struct Seen {
-    pub(super) link: Link,
-    /// `None` if the namespace has none.
-    pub(super) stamps: Option<Arc<Stamps>>,
+    pub(super) trip: Arc<Trip>,
     /// In the order of the keys.
     pub(super) values: Vec<Value>,
+}
+
+/// What all readings of one trip have in common.
+pub(super) struct Trip {
+    pub(super) link: Link,
+    /// `None` if the namespace has none.
+    pub(super) stamps: Option<Stamps>,
 }
 
 /// Where reads wait.
@@ -93,6 +101,9 @@ impl Lanes {
     ) -> Result<Seen> {
         // Not among those that wait: it would be told the same later.
         self.pool.admit(Purpose::Serve)?;
+        if keys.len() > LONE_KEYS {
+            return alone(&self.pool, space, keys, tags).await;
+        }
         match self.turn(space, keys, tags) {
             Turn::Now(lane) => {
                 let seen = alone(&self.pool, space, keys, tags).await;
@@ -171,8 +182,8 @@ impl Drop for Lane {
 /// A trip for one caller.
 async fn alone(pool: &Arc<Pool>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Seen> {
     let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
-    let (link, stamps, values) = trip(pool, space, keys.iter().copied(), &tags).await?;
-    Ok(Seen { link, stamps, values: values.collect() })
+    let (trip, values) = travel(pool, space, keys.iter().copied(), &tags).await?;
+    Ok(Seen { trip: Arc::new(trip), values: values.collect() })
 }
 
 /// A trip for several callers.
@@ -183,14 +194,15 @@ async fn together(lane: Lane, group: Vec<Ask>) {
     tags.dedup();
     let Some(first) = group.first() else { return };
     let keys = group.iter().flat_map(|ask| &ask.keys).map(|key| &**key);
-    let answered = trip(&pool, &first.space, keys, &tags).await;
+    let answered = travel(&pool, &first.space, keys, &tags).await;
     // The next ones go while these are told.
     drop(lane);
     match answered {
-        Ok((link, stamps, mut values)) => {
+        Ok((trip, mut values)) => {
+            let trip = Arc::new(trip);
             for Ask { keys, answer, .. } in group {
                 let values = values.by_ref().take(keys.len()).collect();
-                let _ = answer.send(Ok(Seen { link: link.clone(), stamps: stamps.clone(), values }));
+                let _ = answer.send(Ok(Seen { trip: Arc::clone(&trip), values }));
             }
         }
         Err(error) => group.into_iter().for_each(|ask| drop(ask.answer.send(Err(error.clone())))),
@@ -198,12 +210,12 @@ async fn together(lane: Lane, group: Vec<Ask>) {
 }
 
 /// Asks for the stamps and then for the values, in one command, so that all are of one instant.
-async fn trip<'k>(
+async fn travel<'k>(
     pool: &Arc<Pool>,
     space: &Namespace,
     keys: impl Iterator<Item = &'k str>,
     tags: &[&str],
-) -> Result<(Link, Option<Arc<Stamps>>, std::vec::IntoIter<Value>)> {
+) -> Result<(Trip, std::vec::IntoIter<Value>)> {
     let mut session = Session::begin(pool, Purpose::Serve).await?;
     session.guard(space).await?;
     let names = Names::of(space);
@@ -221,5 +233,42 @@ async fn trip<'k>(
     }
     let mut answers = answers.into_iter();
     let stamps = Stamps::parse(answers.by_ref().take(stamps.len()).collect(), tags.iter().copied());
-    Ok((session.into_link(), stamps.map(Arc::new), answers))
+    Ok((Trip { link: session.into_link(), stamps }, answers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(space: &str, keys: usize) -> (Ask, oneshot::Receiver<Result<Seen>>) {
+        let (answer, answered) = oneshot::channel();
+        let keys = (0..keys).map(|key| key.to_string().into()).collect();
+        (Ask { space: Namespace::new(space), keys, tags: Vec::new(), answer }, answered)
+    }
+
+    #[test]
+    fn those_of_one_namespace_travel_together_and_the_others_stay_in_their_order() {
+        let (asks, _answers): (VecDeque<_>, Vec<_>) =
+            ["a", "b", "a", "c", "b"].map(|space| ask(space, 1)).into_iter().unzip();
+        let mut traffic = Traffic { under_way: 1, waiting: asks };
+        let mut trips = Vec::new();
+        while traffic.under_way > 0 {
+            trips.push(traffic.next().iter().map(|ask| ask.space.as_str().to_owned()).collect::<Vec<_>>());
+        }
+        assert_eq!(trips, [vec!["a", "a"], vec!["b", "b"], vec!["c"], Vec::new()]);
+    }
+
+    #[test]
+    fn who_went_away_is_not_asked_for_and_no_trip_is_too_long() {
+        let (asks, mut answers): (VecDeque<_>, Vec<_>) = (0..100).map(|_| ask("a", LONE_KEYS)).unzip();
+        drop(answers.drain(10..20));
+        let mut traffic = Traffic { under_way: 1, waiting: asks };
+        let first: usize = traffic.next().iter().map(|ask| ask.keys.len()).sum();
+        assert_eq!(first, MOST_KEYS);
+        let mut left = 0;
+        while traffic.under_way > 0 {
+            left += traffic.next().len();
+        }
+        assert_eq!(first / LONE_KEYS + left, 90);
+    }
 }

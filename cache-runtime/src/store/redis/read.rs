@@ -83,47 +83,38 @@ impl RedisStore {
         in_runtime()?;
         self.tracking.keep_up();
         let begun = Instant::now();
-        let Seen { link, stamps, values } = self.lanes.read(space, keys, tags, begun + self.pool.limit()).await?;
+        let Seen { trip, values } = self.lanes.read(space, keys, tags, begun + self.pool.limit()).await?;
         let opened: Vec<Opened> = values.into_iter().map(|value| Opened::new(answer::bytes(value))).collect();
 
-        let number = link.number();
-        let of_entries = stamps.as_deref().map(|stamps| tags_of_entries(stamps, &opened, tags)).unwrap_or_default();
-        let knows = |stamps: &Stamps| {
-            tags.iter().map(|tag| &**tag).chain(of_entries.iter().copied()).all(|tag| stamps.knows(tag))
-        };
-        let stamps = match stamps.filter(|stamps| knows(stamps)) {
+        let of_entries = trip.stamps.as_ref().map(|stamps| tags_of_entries(stamps, &opened, tags)).unwrap_or_default();
+        let all = || tags.iter().map(|tag| &**tag).chain(of_entries.iter().copied());
+        let completed;
+        let stamps = match trip.stamps.as_ref().filter(|stamps| all().all(|tag| stamps.knows(tag))) {
             Some(stamps) => stamps,
             None => {
                 // On the same link: on another one nobody can tell what happened in between.
-                let session = Session::on(&self.pool, link, begun);
-                Arc::new(self.complete(session, space, of_entries, tags).await?)
+                let session = Session::on(&self.pool, trip.link.clone(), begun);
+                completed = complete(session, space, all().collect()).await?;
+                &completed
             }
         };
-        let stamp =
-            Stamp { incarnation: stamps.incarnation, born: stamps.clock, floor: stamps.floor(tags), link: number };
+        let (incarnation, born, floor) = (stamps.incarnation, stamps.clock, stamps.floor(tags));
+        let stamp = Stamp { incarnation, born, floor, link: trip.link.number() };
         let now = self.clock.now();
-        let found = opened.into_iter().map(|opened| found(opened, &stamps, now)).collect();
+        let found = opened.into_iter().map(|opened| found(opened, stamps, now)).collect();
         Ok(Reading { found, stamp })
     }
+}
 
-    /// The stamps of every tag that matters. What was missing is made; what belongs to an entry
-    /// alone is read now.
-    ///
-    /// Reading stamps later than the values is sound: 1. the value is read, valid or not;
-    /// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
-    /// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
-    async fn complete(
-        &self,
-        mut session: Session<'_>,
-        space: &Namespace,
-        of_entries: Vec<&str>,
-        tags: &[Box<str>],
-    ) -> Result<Stamps> {
-        let mut all: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
-        all.extend(of_entries);
-        let answer = session.call(ensure_call(Names::of(space), all.iter().copied(), 0)?).await?;
-        ensured(answer, all)
-    }
+/// The stamps of every tag that matters. What was missing is made; what belongs to an entry alone
+/// is read now.
+///
+/// Reading stamps later than the values is sound: 1. the value is read, valid or not;
+/// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
+/// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
+async fn complete(mut session: Session<'_>, space: &Namespace, tags: Vec<&str>) -> Result<Stamps> {
+    let answer = session.call(ensure_call(Names::of(space), tags.iter().copied(), 0)?).await?;
+    ensured(answer, tags)
 }
 
 /// The tags of entries that are not among those that were asked for, each once.
