@@ -91,9 +91,9 @@ impl Near {
         (entry.epoch == current && now < entry.life.dead_at).then_some(entry)
     }
 
-    /// Drops what depends on hearing of others' changes.
-    pub(crate) fn forget_heard(&self) {
-        self.map.retain(|_, entry| entry.generation.is_none());
+    /// Drops what depends on others' changes and was kept in another generation than this.
+    pub(crate) fn forget_other_generations(&self, present: u64) {
+        self.map.retain(|_, entry| entry.generation.is_none_or(|generation| generation == present));
     }
 
     pub(crate) fn insert(&self, full_key: &str, entry: NearEntry) {

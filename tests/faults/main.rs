@@ -9,3 +9,4 @@ mod connections;
 mod login;
 mod recovery;
 mod service;
+mod tiered;

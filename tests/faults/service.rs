@@ -55,8 +55,13 @@ impl Service {
 
     /// Changes a row, and tells the cache. Whether that was acknowledged is for the test to say.
     pub async fn write(&self, id: u32, value: u64) -> cache_runtime::Result<()> {
-        self.rows.lock().unwrap().insert(id, value);
+        self.changes_elsewhere(id, value);
         self.invalidate_row(id).await
+    }
+
+    /// Another process changes a row; this one's cache is not told.
+    pub fn changes_elsewhere(&self, id: u32, value: u64) {
+        self.rows.lock().unwrap().insert(id, value);
     }
 
     /// A call is answered with what the database holds now.

@@ -323,8 +323,10 @@ impl Builder {
         if let Some(coherence) = coherence {
             let weak = Arc::downgrade(&inner);
             coherence.on_loss(move || {
-                if let Some(near) = weak.upgrade().as_ref().and_then(|inner| inner.near.as_ref()) {
-                    near.forget_heard();
+                if let Some(inner) = weak.upgrade()
+                    && let (Some(near), Some(coherence)) = (&inner.near, &inner.coherence)
+                {
+                    near.forget_other_generations(coherence.generation());
                 }
             });
         }

@@ -62,6 +62,19 @@ impl Parcel {
         let (tags, payload) = (self.tags.clone(), self.payload.clone());
         Value { life, keep, tags, shape: self.shape, format: self.format, payload }
     }
+
+    /// The life that begins now.
+    pub(super) fn life(&self, cache: &Cache) -> Life {
+        self.lifetime.from(cache.inner.clock.now()).0
+    }
+
+    pub(super) fn tags(&self) -> &[Box<str>] {
+        &self.tags
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.payload.len() as u64
+    }
 }
 
 impl<S: Shape + 'static> Call<'_, S> {

@@ -92,11 +92,16 @@ impl<S: Shape + 'static> Call<'_, S> {
         F: Future<Output = S::Return>,
     {
         let Grant { lead, view, leased } = grant;
+        // Without a view the store could not be asked.
+        let in_outage = if view.is_none() { self.fence_in_outage() } else { None };
         lead.begin_attempt();
         match S::split(lead.loading(self.run(leased.as_ref(), body)).await) {
             Split::Value(value) => {
                 self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
+                if let Some(fence) = in_outage {
+                    self.keep_in_outage(&value, fence);
+                }
                 lead.end(kept.packed.map(Outcome::Value), || self.still_holds(kept.proof));
                 S::value(value)
             }

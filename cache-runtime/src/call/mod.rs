@@ -11,6 +11,7 @@ mod fill;
 mod lead;
 mod load;
 mod look_up;
+mod outage;
 #[cfg(test)]
 mod races;
 mod replace;

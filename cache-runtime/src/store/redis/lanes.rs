@@ -36,7 +36,7 @@ use super::{
 const LANES: usize = 2;
 /// How many values one trip asks for, so that no answer grows without bounds. The keys of one
 /// caller are never parted.
-const MOST_KEYS: usize = 256;
+const MOST_KEYS: usize = 64;
 
 /// A read of more keys than this is a trip worth its while by itself, and joins no other.
 const LONE_KEYS: usize = 8;
