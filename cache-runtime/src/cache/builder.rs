@@ -283,6 +283,7 @@ impl Builder {
 
     pub(super) fn assemble(self) -> Cache {
         // A store of a user's own says nothing of its address.
+        let call_limit = self.on_server.then_some(self.redis.operation_timeout);
         let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
         let Self {
             settings,
@@ -313,6 +314,7 @@ impl Builder {
             counters: Counters::new(),
             values: registry::Values::default(),
             clock,
+            call_limit,
             settings,
             report: Report::default(),
             retrying: OneTask::default(),

@@ -13,6 +13,7 @@ use std::{
     fmt,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 pub use builder::Builder;
@@ -75,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) values: registry::Values,
     pub(crate) clock: Clock,
+    /// How long a call waits for a server altogether; `None` without one.
+    pub(crate) call_limit: Option<Duration>,
     pub(crate) settings: Settings,
     pub(crate) report: Report,
     pub(crate) retrying: OneTask,

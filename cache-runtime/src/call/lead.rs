@@ -159,7 +159,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         let inner = &self.cache.inner;
         let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
-        match inner.store.lease(&self.cache.space.namespace, request).await {
+        let lease = inner.store.lease(&self.cache.space.namespace, request);
+        match self.budget.within(lease).await {
             Ok(lease) => Some(lease),
             Err(error) => {
                 self.failed("taking a lease", &error);
@@ -193,6 +194,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                 Some(Lease::Held)
                     if self.cache.inner.store.is_shared() && patience.wait(&self.cache, self.key()).await =>
                 {
+                    self.budget.renew();
                     continue;
                 }
                 Some(Lease::Changed) if patience.again() => continue,

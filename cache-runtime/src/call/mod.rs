@@ -7,6 +7,7 @@
 
 mod ask;
 mod batch;
+mod budget;
 mod fill;
 mod lead;
 mod load;
@@ -27,6 +28,7 @@ use std::{
 
 pub use batch::Batch;
 pub(crate) use batch::Pieces;
+use budget::Budget;
 pub(crate) use look_up::{Looked, look_near, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
@@ -67,6 +69,7 @@ pub struct Call<'c, S: Shape> {
     full_key: Box<str>,
     /// How the call uses the cache.
     scope: Scope,
+    budget: Budget,
     ttl: Option<Duration>,
     tags: Vec<Box<str>>,
     by_value: ByValue<'c, S::Value>,
@@ -280,6 +283,7 @@ impl<'c, S: Shape> Call<'c, S> {
     ) -> Self {
         let cache = function.map_or_else(|| cache.clone(), |function| cache.of(function));
         Self {
+            budget: Budget::of(&cache),
             cache,
             function,
             shape,
