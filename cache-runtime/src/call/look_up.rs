@@ -111,7 +111,7 @@ pub(crate) async fn look_up<T>(
         let this = open(cache, key, found, codec, now, *fence);
         if let Looked::Unreadable(message) = &this {
             inner.counters.add(function, Count::Unreadable);
-            tracing::warn!(key, message, "a stored value cannot be read as this type; it counts as a miss");
+            inner.report.unreadable(&inner.clock, key, message);
         }
         looked.push(this);
     }
