@@ -139,7 +139,8 @@ pub struct RedisConfig {
     pub db: u32,
     /// Whether to speak TLS. Default no.
     pub tls: bool,
-    /// How many connections the pool keeps; commands of many callers share each. Default 4.
+    /// How many connections the pool keeps; commands of many callers share each, and several keep
+    /// a small answer from waiting behind a large one. Default 4.
     pub connections: u32,
     /// The longest that one operation may take, connecting included. Default 100 ms.
     pub operation_timeout: Duration,

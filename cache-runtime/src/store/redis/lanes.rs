@@ -6,10 +6,13 @@
 //!
 //! # Why a joined read is as good as one of its own
 //!
-//! 1. A caller asks, and is put among those that wait. 2. The trip takes them out, and nobody
-//! joins it from here on. 3. The command is sent. 4. The server executes it: one step, one
-//! instant, for values and stamps. So every caller's reading is of an instant after its call
-//! began, and an invalidation that was acknowledged before that call is seen by it.
+//! 1. A caller asks, and is put among those that wait.
+//! 2. The trip takes them out, and nobody joins it from here on.
+//! 3. The command is sent.
+//! 4. The server executes it: one step, one instant, for values and stamps.
+//!
+//! So every caller's reading is of an instant after its call began, and an invalidation that was
+//! acknowledged before that call is seen by it.
 //!
 //! A trip of several runs in a task of its own: a caller that goes away disturbs nobody, and the
 //! trip goes on for the others.
