@@ -109,6 +109,7 @@ fn accept(listener: &TcpListener, state: &Weak<State>) {
 
 /// Until the client goes.
 fn serve(state: &State, client: TcpStream) -> io::Result<()> {
+    client.set_nodelay(true)?;
     let mut writer = client.try_clone()?;
     let mut reader = BufReader::new(client);
     loop {
