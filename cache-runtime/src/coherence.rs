@@ -14,6 +14,9 @@
 //!    what was noted at 1, and only if that generation was even and the namespace was heard in it.
 //! 4. A hit needs the same generation and the same counters as noted.
 //!
+//! While the store cannot be asked, loaded values are kept for seconds, in a generation of either
+//! kind and no longer than it lasts (`call/outage`).
+//!
 //! What happens between 2 and 3 is heard and advances a counter, also when the message overtakes
 //! the answer. What happens while nothing is heard is between two generations: entries from
 //! before the loss carry the old one, and reads that began before it was restored noted an odd one.
@@ -117,7 +120,15 @@ impl Coherence {
     pub(crate) fn note(&self, space: &Followed, own: [Slot; 2], any_tag: Slot) -> Option<Heard> {
         let generation = self.generation();
         let heard = is_heard(generation) && space.heard_in.load(Ordering::Acquire) == generation;
-        heard.then(|| Heard { generation, own: self.epochs.of(own), any_tag: self.epochs.of([any_tag]) })
+        // The generation of the check: it may be another one by now.
+        heard.then(|| Heard { generation, ..self.note_anyhow(own, any_tag) })
+    }
+
+    /// The same whether or not changes are heard. What is kept with it is served in the present
+    /// generation only; if nothing is heard in it, that must not be for long.
+    pub(crate) fn note_anyhow(&self, own: [Slot; 2], any_tag: Slot) -> Heard {
+        let generation = self.generation();
+        Heard { generation, own: self.epochs.of(own), any_tag: self.epochs.of([any_tag]) }
     }
 
     /// Waits until all changes of the followed namespaces are heard.

@@ -145,10 +145,17 @@ pub struct RedisConfig {
     pub db: u32,
     /// Whether to speak TLS. Default no.
     pub tls: bool,
-    /// How many connections the pool keeps; commands of many callers share each. Default 4.
+    /// How many connections the pool keeps; commands of many callers share each, and several keep
+    /// a small answer from waiting behind a large one. Default 4.
     pub connections: u32,
     /// The longest that one operation may take, connecting included. Default 100 ms.
     pub operation_timeout: Duration,
+    /// So many operations in a row without an answer open the circuit breaker: then nothing is sent,
+    /// and calls run their functions at once. Default 3; at least 1.
+    pub breaker_threshold: u32,
+    /// How long the open breaker waits before it tries the server again, and between two tries.
+    /// Default 250 ms.
+    pub breaker_pause: Duration,
     /// Whether a restart of the server makes what it still holds invalid, since a snapshot may be
     /// older than an invalidation that was acknowledged. Default yes; the price is a cold start.
     pub restart_guard: bool,
@@ -165,6 +172,8 @@ impl Default for RedisConfig {
             tls: false,
             connections: 4,
             operation_timeout: Duration::from_millis(100),
+            breaker_threshold: 3,
+            breaker_pause: Duration::from_millis(250),
             restart_guard: true,
         }
     }
@@ -181,6 +190,8 @@ impl fmt::Debug for RedisConfig {
             .field("tls", &self.tls)
             .field("connections", &self.connections)
             .field("operation_timeout", &self.operation_timeout)
+            .field("breaker_threshold", &self.breaker_threshold)
+            .field("breaker_pause", &self.breaker_pause)
             .field("restart_guard", &self.restart_guard)
             .finish()
     }

@@ -98,6 +98,12 @@ impl Error {
         Self::Encode { what: format!("the value of `{key}`").into(), message: message.into() }
     }
 
+    /// Whether the backend was not even asked, because it is known not to answer. That was said
+    /// when it became known.
+    pub(crate) fn is_old_news(&self) -> bool {
+        matches!(self, Self::Unavailable { source: Some(source), .. } if source.is::<NotAsked>())
+    }
+
     /// One word for logs and statistics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -111,6 +117,22 @@ impl Error {
             Self::NotANumber { .. } => "not_a_number",
             Self::Conflict { .. } => "conflict",
         }
+    }
+}
+
+/// Why a backend is not asked for now.
+#[derive(Debug, thiserror::Error)]
+#[error("the circuit breaker is open")]
+pub(crate) struct NotAsked(#[source] Option<Error>);
+
+impl NotAsked {
+    /// The error of an operation that was refused, with the failure that led to it.
+    pub(crate) fn error(backend: &'static str, cause: Option<Error>) -> Error {
+        let message = match &cause {
+            Some(cause) => format!("it is not asked until it answers a probe; the latest failure: {cause}").into(),
+            None => "it is not asked until it answers a probe".into(),
+        };
+        Error::Unavailable { backend, message, source: Some(Arc::new(Self(cause))) }
     }
 }
 

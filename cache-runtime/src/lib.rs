@@ -104,6 +104,15 @@
 //! without a sign is noticed within half a second by default. A value is kept near by the first
 //! read after its fill. `SWAPDB` is not told.
 //!
+//! # When Redis is ill
+//!
+//! A call waits for the server no longer than one operation may take, by default 100 ms, whatever
+//! it needs of it. Three operations in a row without an answer open a circuit breaker
+//! ([`Builder::circuit_breaker`]): from then on calls run their functions at once, and a task tries the
+//! server every 250 ms. When it answers, invalidations that are pending are sent, and
+//! only then anything is read. On `tiered`, what was loaded meanwhile is kept near for ten seconds at
+//! most: what others invalidate cannot be heard of.
+//!
 //! # When a value type changes
 //!
 //! Each entry that a function fills carries a fingerprint of what its value type looks like to
@@ -166,7 +175,7 @@ pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};
 pub use policy::IntoTtl;
 pub use registry::{FunctionInfo, Ttl, functions};
-pub use stats::{Figures, FunctionStats, Stats};
+pub use stats::{BreakerState, BreakerStats, Figures, FunctionStats, Stats};
 
 /// The README's code compiles and runs.
 #[cfg(all(doctest, feature = "test-kit"))]

@@ -328,9 +328,36 @@ pub struct Stats {
     pub local_entries: Option<u64>,
     /// Invalidations that the backend has not acknowledged yet.
     pub pending_invalidations: usize,
+    /// Whether the server is asked; `None` on the embedded backend.
+    pub breaker: Option<BreakerStats>,
     /// What the server reports of itself; `None` on the embedded backend and while the server
     /// cannot be reached.
     pub server: Option<ServerInfo>,
+}
+
+/// The circuit breaker in front of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct BreakerStats {
+    /// What it lets pass now.
+    pub state: BreakerState,
+    /// How often it has opened.
+    pub openings: u64,
+    /// Operations that were refused because it was open.
+    pub refused: u64,
+}
+
+/// What a circuit breaker lets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Everything: the server answers.
+    Closed,
+    /// Nothing: the server does not answer. It is tried again after a pause.
+    Open,
+    /// Invalidations that could not be sent before; the server has answered once.
+    HalfOpen,
 }
 
 impl fmt::Display for Stats {

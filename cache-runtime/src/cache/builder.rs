@@ -16,6 +16,7 @@ use crate::{
     config::{Backend, RedisConfig, Settings, Variables},
     error::{Error, Result},
     flight::Flights,
+    invalidate,
     near::Near,
     policy::IntoTtl,
     registry,
@@ -128,9 +129,9 @@ impl Builder {
     ///
     /// When it is not a Redis URL.
     pub fn redis_url(mut self, url: impl Into<String>) -> Result<Self> {
-        let kept = (self.redis.connections, self.redis.operation_timeout);
-        self.redis = RedisConfig::from_url(&SecretString::from(url.into()))?;
-        (self.redis.connections, self.redis.operation_timeout) = kept;
+        let RedisConfig { host, port, username, password, db, tls, .. } =
+            RedisConfig::from_url(&SecretString::from(url.into()))?;
+        self.redis = RedisConfig { host, port, username, password, db, tls, ..self.redis };
         Ok(self)
     }
 
@@ -138,6 +139,15 @@ impl Builder {
     /// annotated function is never held up longer. Default 100 ms.
     pub fn operation_timeout(mut self, limit: Duration) -> Self {
         self.redis.operation_timeout = limit;
+        self
+    }
+
+    /// The circuit breaker in front of the server: so many operations in a row without an answer open
+    /// it, and then the server is tried again each time that the pause is over. Default 3, and
+    /// 250 ms. While it is open calls run their functions at once, and invalidations are kept
+    /// and sent before anything is read again.
+    pub fn circuit_breaker(mut self, failures: u32, pause: Duration) -> Self {
+        (self.redis.breaker_threshold, self.redis.breaker_pause) = (failures, pause);
         self
     }
 
@@ -246,16 +256,17 @@ impl Builder {
         if !self.needs_redis() {
             return self.build_lazily();
         }
-        let answers = match RedisStore::probe(&self.redis).await {
-            Ok(()) => true,
+        let outage = match RedisStore::probe(&self.redis).await {
+            Ok(()) => None,
             Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
                 tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
-                false
+                Some(error)
             }
             Err(error) => return Err(error),
         };
         let limit = self.redis.operation_timeout;
-        let cache = self.build_lazily()?;
+        let answers = outage.is_none();
+        let cache = self.build_during(outage)?;
         if let (true, Some(coherence)) = (answers, &cache.inner.coherence) {
             // So that the first reads are kept near; without it they are merely slower.
             let _ = tokio::time::timeout(limit, coherence.until_heard()).await;
@@ -268,7 +279,12 @@ impl Builder {
     }
 
     /// Builds the cache without asking the server for anything.
-    pub(crate) fn build_lazily(mut self) -> Result<Cache> {
+    pub(crate) fn build_lazily(self) -> Result<Cache> {
+        self.build_during(None)
+    }
+
+    /// The same; with why the server does not answer, if that is known.
+    fn build_during(mut self, outage: Option<Error>) -> Result<Cache> {
         self.check()?;
         if self.needs_redis() {
             exposed::warn_if_exposed(&self.redis);
@@ -280,6 +296,9 @@ impl Builder {
                 }
                 _ => RedisStore::lazy(&self.redis, clock)?,
             };
+            if let Some(cause) = outage {
+                store.presume_down(&cause);
+            }
             self.store = Some(Arc::new(store));
             self.on_server = true;
         }
@@ -301,6 +320,7 @@ impl Builder {
 
     pub(super) fn assemble(self) -> Cache {
         // A store of a user's own says nothing of its address.
+        let call_limit = self.on_server.then_some(self.redis.operation_timeout);
         let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
         let Self {
             settings,
@@ -331,6 +351,7 @@ impl Builder {
             counters: Counters::new(),
             values: registry::Values::default(),
             clock,
+            call_limit,
             settings,
             report: Report::default(),
             retrying: OneTask::default(),
@@ -341,11 +362,15 @@ impl Builder {
         if let Some(coherence) = coherence {
             let weak = Arc::downgrade(&inner);
             coherence.on_loss(move || {
-                if let Some(near) = weak.upgrade().as_ref().and_then(|inner| inner.near.as_ref()) {
-                    near.forget_heard();
+                if let Some(inner) = weak.upgrade()
+                    && let (Some(near), Some(coherence)) = (&inner.near, &inner.coherence)
+                {
+                    near.forget_other_generations(coherence.generation());
                 }
             });
         }
+        let weak = Arc::downgrade(&inner);
+        inner.store.on_recovery(Box::new(move || Box::pin(invalidate::land_pending(weak.clone()))));
         super::maintain::start(&inner);
         registry::check();
         Cache { inner, space }

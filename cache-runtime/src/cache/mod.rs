@@ -17,6 +17,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 pub use builder::Builder;
@@ -78,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) values: registry::Values,
     pub(crate) clock: Clock,
+    /// How long a call waits for a server altogether; `None` without one.
+    pub(crate) call_limit: Option<Duration>,
     pub(crate) settings: Settings,
     pub(crate) report: Report,
     pub(crate) retrying: OneTask,
@@ -225,6 +228,7 @@ impl Cache {
             near_bytes: inner.near.as_ref().map_or(0, Near::bytes),
             local_entries: inner.store.entries(),
             pending_invalidations: inner.pending.len(),
+            breaker: inner.store.breaker(),
             server,
         }
     }

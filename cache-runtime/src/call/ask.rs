@@ -83,7 +83,9 @@ impl<S: Shape> Call<'_, S> {
         if !self.codec.is_stored() {
             return self.ask_near();
         }
-        match look_up(&self.cache, &[self.key()], &self.tags, &self.codec, self.function).await {
+        let keys = [self.key()];
+        let look_up = look_up(&self.cache, &keys, &self.tags, &self.codec, self.function);
+        match self.budget.spending(look_up).await {
             Ok(mut looks) => match (looks.looked.pop(), looks.seen.pop(), looks.fences.pop()) {
                 (Some(looked), Some(seen), Some(fence)) => {
                     Asked::new(looked, View { seen, stamp: looks.stamp, fence }, looks.now)

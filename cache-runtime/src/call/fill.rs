@@ -261,13 +261,18 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// Returns whether the value was stored and nothing that it depends on was invalidated.
     async fn fill(&self, leased: Leased, view: &View, value: Value) -> bool {
-        let Cache { inner, space } = &self.cache;
-        let fill = Fill { key: self.key(), token: leased.token, stamp: view.stamp, value: Some(value) };
-        // Dropped at this await, `leased` gives the lease back: if the fill has arrived, there
-        // is none any more, and if it arrives later, it is rejected.
-        match inner.store.fill(&space.namespace, fill).await {
+        let (cache, key, stamp) = (self.cache.clone(), Box::<str>::from(self.key()), view.stamp);
+        let fill = async move {
+            let Cache { inner, space } = &cache;
+            let fill = Fill { key: &key, token: leased.token, stamp, value: Some(value) };
+            // Dropped at this await, `leased` gives the lease back: if the fill has arrived, there
+            // is none any more, and if it arrives later, it is rejected.
+            let filled = inner.store.fill(&space.namespace, fill).await?;
+            leased.settle();
+            Ok(filled)
+        };
+        match self.budget.within_or_behind(fill).await {
             Ok(filled) => {
-                leased.settle();
                 if filled != Filled::Current {
                     self.count(Count::Rejected);
                 }

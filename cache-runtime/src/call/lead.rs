@@ -92,6 +92,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         F: Future<Output = S::Return>,
     {
         let Grant { lead, view, leased } = grant;
+        // Without a view the store could not be asked.
+        let in_outage = if view.is_none() { self.fence_in_outage() } else { None };
         lead.begin_attempt();
         match S::split(lead.loading(self.run(leased.as_ref(), body)).await) {
             Split::Value(value) if Self::is_error(&value) => {
@@ -101,6 +103,9 @@ impl<S: Shape + 'static> Call<'_, S> {
             Split::Value(value) => {
                 self.close(&lead);
                 let kept = self.keep_value(&value, view, leased, Keep::Missing, lead.is_waited_for()).await;
+                if let Some(fence) = in_outage {
+                    self.keep_in_outage(&value, fence);
+                }
                 lead.end(kept.packed.map(Outcome::Value), || self.still_holds(kept.proof));
                 S::value(value)
             }
@@ -177,7 +182,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         let inner = &self.cache.inner;
         let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
         let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
-        match inner.store.lease(&self.cache.space.namespace, request).await {
+        let lease = inner.store.lease(&self.cache.space.namespace, request);
+        match self.budget.within(lease).await {
             Ok(lease) => Some(lease),
             Err(error) => {
                 self.failed("taking a lease", &error);
@@ -211,6 +217,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                 Some(Lease::Held)
                     if self.cache.inner.store.is_shared() && patience.wait(&self.cache, self.key()).await =>
                 {
+                    self.budget.renew();
                     continue;
                 }
                 Some(Lease::Changed) if patience.again() => continue,

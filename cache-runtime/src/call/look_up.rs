@@ -52,6 +52,14 @@ impl Fence {
         Self { own: inner.epochs.of(slots), any_tag: inner.epochs.of([space.any_tag]), heard }
     }
 
+    /// The same for a value that is loaded while the store cannot be asked. `None` where nothing
+    /// stands in front of a shared store.
+    pub(super) fn note_in_outage(cache: &Cache, full_key: &str) -> Option<Self> {
+        let Cache { inner, space } = cache;
+        let heard = inner.coherence.as_deref()?.note_anyhow(space.slots(full_key), space.any_tag);
+        Some(Self { heard: Some(heard), ..Self::note(cache, full_key) })
+    }
+
     /// The fence after this process has advanced the key's own slot once, and nobody else has.
     pub(super) const fn after_own_advance(self) -> Self {
         Self { own: self.own.next(), any_tag: self.any_tag, heard: self.heard }

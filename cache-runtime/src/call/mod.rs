@@ -7,10 +7,12 @@
 
 mod ask;
 mod batch;
+mod budget;
 mod fill;
 mod lead;
 mod load;
 mod look_up;
+mod outage;
 #[cfg(test)]
 mod races;
 mod replace;
@@ -26,6 +28,7 @@ use std::{
 
 pub use batch::Batch;
 pub(crate) use batch::Pieces;
+use budget::Budget;
 pub(crate) use look_up::{Looked, look_near, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
@@ -66,6 +69,7 @@ pub struct Call<'c, S: Shape> {
     full_key: Box<str>,
     /// How the call uses the cache.
     scope: Scope,
+    budget: Budget,
     ttl: Option<Duration>,
     tags: Vec<Box<str>>,
     by_value: ByValue<'c, S::Value>,
@@ -333,6 +337,7 @@ impl<'c, S: Shape> Call<'c, S> {
     ) -> Self {
         let cache = function.map_or_else(|| cache.clone(), |function| cache.of(function));
         Self {
+            budget: Budget::of(&cache),
             cache,
             function,
             shape,

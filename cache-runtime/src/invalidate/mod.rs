@@ -25,6 +25,8 @@ use std::{
 };
 
 pub use after_commit::AfterCommit;
+use futures_util::{FutureExt, StreamExt, stream};
+use pending::Item;
 pub(crate) use pending::Pending;
 pub(crate) use writer::Writer;
 
@@ -244,24 +246,39 @@ async fn retry_until_landed(cache: Weak<Inner>, running: Running) {
         let Some(inner) = cache.upgrade() else { return };
         let mut failed = false;
         for item in inner.pending.all() {
-            match send_to_store(&inner, &item.space, &item.target).await {
-                Ok(_) => {
-                    advance(&inner.epochs, &item.space, &item.target);
-                    inner.pending.landed(item.id);
-                    inner.counters.add(None, Count::Invalidation);
-                }
-                Err(error) => {
-                    failed = true;
-                    // One that cannot land must not keep the others from landing.
-                    inner.pending.put_last(item.id);
-                    inner.report.failure(&inner.clock, "retrying an invalidation", &error);
-                    break;
-                }
+            if retry(&inner, item).await.is_err() {
+                failed = true;
+                break;
             }
         }
         if running.end_unless(|| inner.pending.len() > 0) {
             return;
         }
         pause = if failed { (pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+    }
+}
+
+/// Sends all that is pending, for a store that answers again and serves nothing before.
+pub(crate) async fn land_pending(cache: Weak<Inner>) {
+    const AT_ONCE: usize = 64;
+    let Some(inner) = cache.upgrade() else { return };
+    let retries = inner.pending.all().into_iter().map(|item| retry(&inner, item).map(drop));
+    stream::iter(retries).for_each_concurrent(AT_ONCE, |retry| retry).await;
+}
+
+async fn retry(inner: &Inner, item: Item) -> Result<()> {
+    match send_to_store(inner, &item.space, &item.target).await {
+        Ok(_) => {
+            advance(&inner.epochs, &item.space, &item.target);
+            inner.pending.landed(item.id);
+            inner.counters.add(None, Count::Invalidation);
+            Ok(())
+        }
+        Err(error) => {
+            // One that cannot land must not keep the others from landing.
+            inner.pending.put_last(item.id);
+            inner.report.failure(&inner.clock, "retrying an invalidation", &error);
+            Err(error)
+        }
     }
 }

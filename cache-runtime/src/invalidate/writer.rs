@@ -3,6 +3,10 @@
 use futures_util::future::join_all;
 
 use super::Invalidation;
+use crate::{clock::Clock, report::Report};
+
+/// One for all writers: what they invalidate may belong to several caches.
+static REPORT: Report = Report::new();
 
 /// The targets of a writer that is running. Dropped before the writer said how it ended, by a
 /// cancellation or a panic, it treats the write as done: it may have landed.
@@ -27,7 +31,7 @@ impl<const N: usize> Writer<N> {
         // The first poll sends all of them; from then on each settles itself when dropped.
         for sent in join_all(targets).await {
             if let Err(error) = sent {
-                tracing::warn!(kind = error.kind(), %error, "an invalidation is not acknowledged yet; it is retried");
+                REPORT.failure(&Clock::system(), "invalidating what was written, which is retried", &error);
             }
         }
     }

@@ -228,10 +228,10 @@ impl Near {
         News(present.epochs.moves().wrapping_add(heard).wrapping_add(left))
     }
 
-    /// Drops what depends on hearing of others' changes.
-    pub(crate) fn forget_heard(&self) {
+    /// Drops what depends on others' changes and was kept in another generation than this.
+    pub(crate) fn forget_other_generations(&self, present: u64) {
         self.map.retain(|_, entry| {
-            let is_kept = entry.view.generation.is_none();
+            let is_kept = entry.view.generation.is_none_or(|generation| generation == present);
             if !is_kept {
                 entry.leave();
                 self.leaving.left.fetch_add(1, Ordering::AcqRel);

@@ -17,7 +17,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use crate::{clock::Millis, error::Result};
+use crate::{clock::Millis, error::Result, stats::BreakerStats};
 
 pub(crate) mod broken;
 #[cfg(test)]
@@ -36,6 +36,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a
 
 /// Over when the lease of a key has ended; see [`Store::watch_lease`].
 pub type Released = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is to be done before a store that did not answer serves again; see [`Store::on_recovery`].
+pub type Recovery = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A random number that no other attempt has: of a lease and the fill under it, or of a
 /// namespace's incarnation.
@@ -381,6 +384,17 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// What the server says of itself; `None` for a store without a server.
     fn info(&self) -> StoreFuture<'_, Option<ServerInfo>>;
+
+    /// Takes what is to be done when the store answers again after it did not: invalidations that
+    /// could not be sent go out then, before anything is read. Only for stores that can tell.
+    fn on_recovery(&self, action: Recovery) {
+        let _ = action;
+    }
+
+    /// What a circuit breaker in front of the store lets pass; `None` for a store without one.
+    fn breaker(&self) -> Option<BreakerStats> {
+        None
+    }
 
     /// Whether [`Store::maintain`] has anything to do.
     fn needs_maintenance(&self) -> bool {

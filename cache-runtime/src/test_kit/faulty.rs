@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::faults::{Faults, Operation};
-use crate::store::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Released, ServerInfo, Store,
-    StoreFuture, Token,
+use crate::{
+    stats::BreakerStats,
+    store::{
+        Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
+        ServerInfo, Store, StoreFuture, Token,
+    },
 };
 
 #[derive(Debug)]
@@ -89,6 +92,14 @@ impl Store for Faulty {
 
     fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {
         self.store.info()
+    }
+
+    fn on_recovery(&self, action: Recovery) {
+        self.store.on_recovery(action);
+    }
+
+    fn breaker(&self) -> Option<BreakerStats> {
+        self.store.breaker()
     }
 
     fn needs_maintenance(&self) -> bool {

@@ -31,6 +31,8 @@ pub enum Traffic {
     Hold,
     /// They vanish while the connection looks alive, as on a half-open link.
     Swallow,
+    /// Of so many chunks, of all connections together, one is lost, and its connection with it.
+    CutEvery(u32),
 }
 
 /// A proxy in front of a server on this machine. Dropping it cuts every connection.
@@ -55,6 +57,8 @@ struct Rules {
     accepted: u64,
     port: u16,
     held: Option<Vec<u8>>,
+    /// Chunks that have passed or were lost.
+    chunks: u32,
     open: Vec<TcpStream>,
 }
 
@@ -73,6 +77,7 @@ impl Proxy {
                 accepted: 0,
                 port,
                 held: None,
+                chunks: 0,
                 open: Vec::new(),
             }),
             changed: Condvar::new(),
@@ -180,6 +185,12 @@ impl State {
 }
 
 impl State {
+    fn next_chunk(&self) -> u32 {
+        let mut rules = self.rules();
+        rules.chunks = rules.chunks.wrapping_add(1);
+        rules.chunks
+    }
+
     /// Waits while these bytes are held.
     fn wait_for_release(&self, bytes: &[u8]) {
         let mut rules = self.rules();
@@ -239,7 +250,8 @@ fn forward(state: &State, from: &mut TcpStream, to: &mut TcpStream, direction: D
             Traffic::Swallow => continue,
             Traffic::Delay(by) => thread::sleep(by),
             Traffic::Jitter(most) => thread::sleep(most.mul_f64(random_share())),
-            Traffic::Flow | Traffic::Hold => {}
+            Traffic::CutEvery(chunks) if state.next_chunk().is_multiple_of(chunks) => return Ok(()),
+            Traffic::Flow | Traffic::Hold | Traffic::CutEvery(_) => {}
         }
         if direction == Direction::Replies {
             state.wait_for_release(&bytes[..len]);

@@ -28,6 +28,7 @@ use self::stale::StartBatch;
 use super::{
     ByValue, Call,
     ask::{Asked, Kept},
+    budget::Budget,
     report_key,
 };
 use crate::{
@@ -159,6 +160,7 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
                 codec: self.pieces.codec,
                 full_key: full_key.clone(),
                 scope: Scope::Normal,
+                budget: Budget::of(&self.cache),
                 ttl: None,
                 tags: Vec::new(),
                 by_value: ByValue::NONE,

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
 };
 
-use super::{fault, pool::Link};
+use super::{fault, link::Link};
 
 /// What a server calls itself from its start to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

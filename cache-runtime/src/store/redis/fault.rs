@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bb8_redis::redis::{ErrorKind, RedisError, ServerError};
+use bb8_redis::redis::{ErrorKind, RedisError, ServerError, Value};
 
 use crate::error::Error;
 
@@ -46,6 +46,21 @@ pub(super) fn of_server(error: &ServerError) -> Error {
     of_code(error.code(), error.details())
 }
 
+/// The first of these answers that says that the server serves nobody. Any other error concerns
+/// the command that it answers.
+pub(super) fn outage_in(answers: &[Value]) -> Option<Error> {
+    answers.iter().find_map(|answer| match answer {
+        Value::ServerError(error) if is_outage(error.code()) => Some(of_server(error)),
+        _ => None,
+    })
+}
+
+fn is_outage(code: &str) -> bool {
+    const OUTAGES: [&str; 9] =
+        ["NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "MOVED", "ASK", "CROSSSLOT"];
+    OUTAGES.contains(&code)
+}
+
 pub(super) fn timeout(limit: Duration) -> Error {
     Error::Timeout { backend: BACKEND, limit }
 }
@@ -59,8 +74,59 @@ fn of_code(code: &str, detail: Option<&str>) -> Error {
     if matches!(code, "NOAUTH" | "WRONGPASS") {
         return Error::Authentication(code.to_owned().into());
     }
+    if let Some(advice) = advice(code) {
+        return Error::unavailable(BACKEND, format!("{code}: {advice}"));
+    }
     let detail = detail.unwrap_or_default();
     // A command that the server does not know is answered with its arguments, values among them.
     let detail = detail.split(", with args beginning with").next().unwrap_or_default();
     Error::unavailable(BACKEND, format!("{code} {detail}"))
+}
+
+/// What to do about a state of the server that only its operator can end.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "OOM" => {
+            "the server is at its `maxmemory` and may evict nothing; raise it, or set `maxmemory-policy` to `allkeys-lru`"
+        }
+        "READONLY" => "the server is a replica, which takes no writes; connect to the primary",
+        "MISCONF" => "the server takes no writes because its last snapshot failed; look at its log and its disk",
+        "LOADING" => "the server has just started and loads its snapshot; it is used as soon as it has",
+        "MASTERDOWN" => "the server is a replica that has lost its primary; connect to the primary",
+        "BUSY" => "a script of another client holds the server up; `SCRIPT KILL` ends it",
+        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
+            "the server is a node of a cluster, which this backend does not speak to; connect to a single server"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bb8_redis::redis::parse_redis_value;
+
+    use super::*;
+
+    fn outage(answer: &str) -> Option<String> {
+        outage_in(&[parse_redis_value(answer.as_bytes()).unwrap()]).map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_server_that_serves_nobody_is_told_from_one_that_refuses_a_command() {
+        for code in ["LOADING Redis is loading", "MOVED 3999 10.0.0.1:6381", "CLUSTERDOWN x", "NOAUTH Authentication"] {
+            assert!(outage(&format!("-{code}\r\n")).is_some(), "{code}");
+        }
+        for code in ["OOM x", "READONLY x", "MISCONF x", "NOSCRIPT x", "NOPERM x", "WRONGTYPE x", "ERR x"] {
+            assert_eq!(outage(&format!("-{code}\r\n")), None, "{code}");
+        }
+        assert_eq!(outage("+OK\r\n"), None);
+    }
+
+    #[test]
+    fn an_error_says_what_to_do_on_one_line() {
+        for code in ["OOM", "READONLY", "MISCONF", "LOADING", "MOVED", "NOAUTH"] {
+            let text = of_code(code, Some("words of the server")).to_string();
+            assert!(text.contains(code) && text.contains(';') && !text.contains('\n'), "{text}");
+        }
+    }
 }

@@ -4,11 +4,11 @@ use bb8_redis::redis;
 
 use crate::{error::Result, store::ServerInfo};
 
-use super::{RedisStore, answer, fault, session::Session};
+use super::{RedisStore, answer, breaker::Purpose, fault, session::Session};
 
 impl RedisStore {
     pub(super) async fn server_info(&self) -> Result<ServerInfo> {
-        let mut session = Session::begin(&self.pool).await?;
+        let mut session = Session::begin(&self.pool, Purpose::Serve).await?;
         // Several sections by name need Redis 7; the default holds those that we want.
         let answer = answer::bytes(session.command(redis::cmd("INFO")).await?);
         let text = answer.ok_or_else(|| fault::unexpected("INFO"))?;

@@ -2,9 +2,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `dial`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `dial`, `link`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `breaker`, `probe` | leave a server alone that does not answer, and find out when it does |
 //! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
 //! | `session` | one operation: a link, a deadline, commands in order |
+//! | `lanes` | reads of concurrent tasks, joined into one command |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
 //! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
@@ -29,8 +31,8 @@
 //! # Connections
 //!
 //! A [`Stamp`](super::Stamp) names the connection of its reading; lease and fill go back to it.
-//! A lost connection, or three time-outs without an answer in between, replaces every connection
-//! that was made before, since the others share its fate and each would cost one more error.
+//! A lost connection replaces every connection that was made before, since the others share its fate
+//! and each would cost one more error. Three time-outs in a row replace the one that they were on.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -39,22 +41,27 @@ use crate::{
     coherence::Coherence,
     config::RedisConfig,
     error::{Error, Result},
+    stats::BreakerStats,
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Released, ServerInfo, Store,
-    StoreFuture, Token,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
+    ServerInfo, Store, StoreFuture, Token,
 };
 
 mod answer;
+mod breaker;
 mod dial;
 mod envelope;
 mod fault;
 mod hearing;
 mod info;
+mod lanes;
+mod link;
 mod names;
 mod number;
 mod pool;
+mod probe;
 mod read;
 mod scan;
 mod scripts;
@@ -69,8 +76,10 @@ mod hostile;
 #[cfg(test)]
 mod tests;
 
+use breaker::Purpose;
 use dial::Dialer;
 use hearing::Tracked;
+use lanes::Lanes;
 use pool::Pool;
 use session::Session;
 use tracking::Tracking;
@@ -82,9 +91,9 @@ const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// Entries on a Redis server, shared by every process that uses the same namespace.
 pub(crate) struct RedisStore {
-    pool: Pool,
+    pool: Arc<Pool>,
+    lanes: Arc<Lanes>,
     clock: Clock,
-    guard: bool,
     label: String,
     tracking: Tracking,
 }
@@ -115,27 +124,30 @@ impl RedisStore {
 
     fn over(dialer: Dialer, coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
         let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
-        let pool = Pool::new(dialer.clone(), config, tracked.clone())?;
+        let pool = Arc::new(Pool::new(dialer.clone(), config, tracked.clone())?);
         let tracking = Tracking::new(dialer, pool.shared(), tracked);
         let label = format!("{}:{}/{}", config.host, config.port, config.db);
-        Ok(Self { pool, clock, guard: config.restart_guard, label, tracking })
+        let lanes = Arc::new(Lanes::new(Arc::clone(&pool)));
+        Ok(Self { pool, lanes, clock, label, tracking })
+    }
+
+    /// The server is known not to answer, and that was said: nobody finds out once more.
+    pub(crate) fn presume_down(&self, cause: &Error) {
+        self.pool.presume_down(cause);
     }
 
     /// Begins an operation of a namespace.
-    async fn session(&self, space: &Namespace) -> Result<Session<'_>> {
+    async fn session(&self, space: &Namespace, purpose: Purpose) -> Result<Session<'_>> {
         self.tracking.keep_up();
-        self.guarded(Session::begin(&self.pool).await?, space).await
+        let mut session = Session::begin(&self.pool, purpose).await?;
+        session.guard(space).await?;
+        Ok(session)
     }
 
     /// The same on a certain link, if it still lives.
     async fn session_on(&self, link: u64, space: &Namespace) -> Result<Session<'_>> {
-        self.guarded(Session::resume(&self.pool, link).await?, space).await
-    }
-
-    async fn guarded<'a>(&self, mut session: Session<'a>, space: &Namespace) -> Result<Session<'a>> {
-        if self.guard {
-            session.guard(space).await?;
-        }
+        let mut session = Session::resume(&self.pool, link, Purpose::Serve).await?;
+        session.guard(space).await?;
         Ok(session)
     }
 }
@@ -209,5 +221,13 @@ impl Store for RedisStore {
 
     fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {
         Box::pin(async { self.server_info().await.map(Some) })
+    }
+
+    fn on_recovery(&self, action: Recovery) {
+        self.pool.on_recovery(action);
+    }
+
+    fn breaker(&self) -> Option<BreakerStats> {
+        Some(self.pool.breaker().stats())
     }
 }

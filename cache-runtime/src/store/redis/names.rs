@@ -107,10 +107,16 @@ pub(super) fn new_token() -> Result<Token> {
 
 /// 32 lower-case hex digits, and nothing else.
 pub(super) fn parse_token(text: &[u8]) -> Option<Token> {
-    if text.len() != 32 || !text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    u128::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok().map(Token)
+    let text: &[u8; 32] = text.try_into().ok()?;
+    let number = text.iter().try_fold(0, |number: u128, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(digit))
+    });
+    number.map(Token)
 }
 
 #[cfg(test)]

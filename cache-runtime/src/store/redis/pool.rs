@@ -1,103 +1,44 @@
 //! Connections: how they are made, shared, watched and replaced.
 //!
-//! A connection carries the commands of many callers at once, so a checkout lasts only as long
-//! as it takes to clone it. The pool's work is to keep several alive: a small answer should not
-//! wait behind a large one.
+//! A connection carries the commands of many callers at once. bb8 makes connections and keeps their
+//! number; whoever needs one takes a clone of the least busy, without a checkout, which would
+//! make callers queue for what all of them can have. Several are kept because a small answer
+//! should not wait behind a large one.
 
 use std::{
-    collections::HashSet,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use bb8_redis::{
-    bb8::{self, ErrorSink, ManageConnection, RunError},
-    redis::aio::MultiplexedConnection,
-};
+use bb8_redis::bb8::{self, ErrorSink, ManageConnection, RunError};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     config::RedisConfig,
     error::{Error, Result},
-    store::Namespace,
+    store::Recovery,
+    task::OneTask,
 };
 
 use super::{
+    breaker::{Breaker, Purpose},
     dial::{Dialer, RunId},
     fault,
     hearing::Tracked,
+    link::Link,
+    probe,
 };
-
-/// So many time-outs in a row, without one answer, make a link or the whole pool suspect.
-const HUNG_AFTER: u32 = 3;
-
-/// A connection that is shared by cloning.
-#[derive(Clone)]
-pub(super) struct Link {
-    pub(super) connection: MultiplexedConnection,
-    state: Arc<LinkState>,
-}
-
-struct LinkState {
-    number: u64,
-    made: Instant,
-    broken: AtomicBool,
-    timeouts: AtomicU32,
-    guarded: RwLock<HashSet<Namespace>>,
-    /// The server's run, where it matters.
-    run_id: Option<RunId>,
-}
-
-impl Link {
-    pub(super) fn new(connection: MultiplexedConnection, run_id: Option<RunId>) -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        let state = LinkState {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            made: Instant::now(),
-            broken: AtomicBool::new(false),
-            timeouts: AtomicU32::new(0),
-            guarded: RwLock::default(),
-            run_id,
-        };
-        Self { connection, state: Arc::new(state) }
-    }
-
-    /// No other connection of this process has this number.
-    pub(super) fn number(&self) -> u64 {
-        self.state.number
-    }
-
-    pub(super) fn is_broken(&self) -> bool {
-        self.state.broken.load(Ordering::Acquire)
-    }
-
-    fn retire(&self) {
-        self.state.broken.store(true, Ordering::Release);
-    }
-
-    /// Whether the restart guard has run for this namespace here.
-    pub(super) fn is_guarded(&self, space: &Namespace) -> bool {
-        self.state.guarded.read().unwrap_or_else(PoisonError::into_inner).contains(space)
-    }
-
-    pub(super) fn set_guarded(&self, space: &Namespace) {
-        self.state.guarded.write().unwrap_or_else(PoisonError::into_inner).insert(space.clone());
-    }
-}
 
 /// What the pool and its manager both know.
 pub(super) struct Shared {
-    /// Every link that may still be used, to find one by its number.
-    links: Mutex<Vec<Link>>,
-    /// Time-outs of any link since the last answer on any link.
-    timeouts: AtomicU32,
+    /// Every link that may still be used.
+    links: RwLock<Vec<Link>>,
     /// Why the latest attempt to connect failed.
     failure: watch::Sender<Option<Error>>,
-    down: AtomicBool,
     /// Attempts to connect that are under way.
     dials: AtomicU32,
     /// The server whose changes are heard, which every link must reach.
@@ -121,12 +62,21 @@ impl Drop for Dial<'_> {
 }
 
 impl Shared {
-    fn links(&self) -> MutexGuard<'_, Vec<Link>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    fn links(&self) -> RwLockReadGuard<'_, Vec<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn links_mut(&self) -> RwLockWriteGuard<'_, Vec<Link>> {
+        self.links.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The least busy link; among equals the first, so that what is sent at once goes together.
+    fn ready(&self) -> Option<Link> {
+        self.links().iter().filter(|link| !link.is_broken()).min_by_key(|link| link.load()).cloned()
     }
 
     fn register(&self, link: &Link) {
-        let mut links = self.links();
+        let mut links = self.links_mut();
         links.retain(|link| !link.is_broken());
         links.push(link.clone());
     }
@@ -134,8 +84,8 @@ impl Shared {
     /// Stops the use of every link that was made before `time`. Commands on their way still get
     /// their answers.
     fn retire_before(&self, time: Instant) {
-        self.links().retain(|link| {
-            let stays = link.state.made > time;
+        self.links_mut().retain(|link| {
+            let stays = link.made() > time;
             if !stays {
                 link.retire();
             }
@@ -145,8 +95,8 @@ impl Shared {
 
     /// Stops the use of every link to another server, or to another run of this one.
     pub(super) fn retire_others(&self, run_id: &RunId) {
-        self.links().retain(|link| {
-            let stays = link.state.run_id.as_ref() == Some(run_id);
+        self.links_mut().retain(|link| {
+            let stays = link.run_id() == Some(run_id);
             if !stays {
                 link.retire();
             }
@@ -172,10 +122,7 @@ impl ManageConnection for Manager {
         // after it has said which, so one of the two sees the other.
         self.shared.register(&link);
         if let Some(tracked) = &self.shared.tracked {
-            tracked.pool_reached(link.state.run_id.as_ref());
-        }
-        if self.shared.down.swap(false, Ordering::AcqRel) {
-            tracing::info!(target: "cache_runtime", backend = super::BACKEND, "connected again");
+            tracked.pool_reached(link.run_id());
         }
         Ok(link)
     }
@@ -190,7 +137,7 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Several links to one server.
+/// Several links to one server, and whether it is asked at all.
 pub(super) struct Pool {
     /// Replaced when it is stuck, see [`Pool::renew_if_stuck`].
     inner: RwLock<bb8::Pool<Manager>>,
@@ -198,6 +145,13 @@ pub(super) struct Pool {
     shared: Arc<Shared>,
     size: u32,
     limit: Duration,
+    /// Whether a restart of the server makes what it holds invalid.
+    guards: bool,
+    breaker: Breaker,
+    pause: Duration,
+    probing: OneTask,
+    mending: OneTask,
+    recovery: OnceLock<Recovery>,
 }
 
 impl Pool {
@@ -207,26 +161,39 @@ impl Pool {
             return Err(Error::config("the redis backend must be built within a tokio runtime"));
         }
         let shared = Arc::new(Shared {
-            links: Mutex::default(),
-            timeouts: AtomicU32::new(0),
+            links: RwLock::default(),
             failure: watch::Sender::new(None),
-            down: AtomicBool::new(false),
             dials: AtomicU32::new(0),
             tracked,
         });
         let size = config.connections.max(1);
         let limit = config.operation_timeout;
         let inner = RwLock::new(build(&dialer, &shared, size, limit));
-        Ok(Self { inner, dialer, shared, size, limit })
+        Ok(Self {
+            inner,
+            dialer,
+            shared,
+            size,
+            limit,
+            guards: config.restart_guard,
+            breaker: Breaker::new(config.breaker_threshold),
+            pause: config.breaker_pause,
+            probing: OneTask::default(),
+            mending: OneTask::default(),
+            recovery: OnceLock::new(),
+        })
     }
 
-    /// A link that is not known to be broken.
+    /// A link that is not known to be broken: one that is there, else one that is made now.
     pub(super) async fn link(&self) -> Result<Link> {
+        if let Some(link) = self.shared.ready() {
+            return Ok(link);
+        }
         // Each broken link that is handed back leaves the pool, so one round more than there
         // are links finds a new one.
         for _ in 0..=self.size {
             let mut failure = self.shared.failure.subscribe();
-            let pool = self.inner.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let pool = self.bb8();
             let link = tokio::select! {
                 biased;
                 checkout = pool.get() => match checkout {
@@ -260,33 +227,96 @@ impl Pool {
         self.limit
     }
 
-    /// The link answered.
-    pub(super) fn note_answer(&self, link: &Link) {
-        // Mostly 0 already; a plain look keeps the cache line shared.
-        for count in [&link.state.timeouts, &self.shared.timeouts] {
-            if count.load(Ordering::Relaxed) != 0 {
-                count.store(0, Ordering::Relaxed);
-            }
+    pub(super) fn guards(&self) -> bool {
+        self.guards
+    }
+
+    pub(super) fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Takes what comes before the reads when the server answers again.
+    pub(super) fn on_recovery(&self, action: Recovery) {
+        // There is one cache to a store.
+        let _ = self.recovery.set(action);
+    }
+
+    pub(super) async fn recover(&self) {
+        if let Some(action) = self.recovery.get() {
+            action().await;
         }
     }
 
-    /// The link did not answer an operation that began at `begun`. A hung link, or a half-open
-    /// one, gives no other sign.
-    pub(super) fn note_timeout(&self, link: &Link, begun: Instant) {
-        if link.state.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= HUNG_AFTER {
-            link.retire();
+    fn bb8(&self) -> bb8::Pool<Manager> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What operations tell of the server, and what follows.
+impl Pool {
+    /// Whether an operation may be sent; else why not.
+    pub(super) fn admit(self: &Arc<Self>, purpose: Purpose) -> Result<()> {
+        if !self.breaker.is_closed() {
+            // The task may have ended with its runtime.
+            self.keep_probing();
         }
-        if self.shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= HUNG_AFTER {
-            self.shared.timeouts.store(0, Ordering::Relaxed);
-            self.shared.retire_before(begun);
+        self.breaker.admit(purpose)
+    }
+
+    /// The server is known not to answer.
+    pub(super) fn presume_down(self: &Arc<Self>, cause: &Error) {
+        self.breaker.presume_down(cause);
+        self.keep_probing();
+    }
+
+    /// The link answered.
+    pub(super) fn note_answer(&self, link: &Link) {
+        link.note_answer();
+        self.breaker.succeeded();
+    }
+
+    /// No answer came to an operation that began at `begun`, or one that says that the server
+    /// serves nobody.
+    pub(super) fn note_failure(self: &Arc<Self>, begun: Instant, cause: &Error) {
+        if self.breaker.failed(begun, cause) {
+            // What they still have to tell is of no use, and a half-open one never works again.
+            self.shared.retire_before(Instant::now());
+            self.keep_probing();
         }
+    }
+
+    /// The link did not answer in time.
+    pub(super) fn note_timeout(self: &Arc<Self>, link: &Link, begun: Instant) {
+        if link.note_timeout(begun) {
+            let pool = Arc::downgrade(self);
+            self.mending.start(|running| async move {
+                let _running = running;
+                if let Some(pool) = pool.upgrade() {
+                    pool.hand_back_broken_links().await;
+                }
+            });
+        }
+        self.note_failure(begun, &fault::timeout(self.limit));
     }
 
     /// The link is gone. Usually the others are too, and each would cost one more caller an
     /// error to find out; connecting again is cheap.
-    pub(super) fn note_drop(&self, link: &Link, begun: Instant) {
+    pub(super) fn note_drop(self: &Arc<Self>, link: &Link, begun: Instant, cause: &Error) {
         link.retire();
         self.shared.retire_before(begun);
+        self.note_failure(begun, cause);
+    }
+
+    fn keep_probing(self: &Arc<Self>) {
+        self.probing.start(|running| probe::until_it_answers(Arc::downgrade(self), self.pause, running));
+    }
+
+    /// bb8 looks at a connection when it is handed back, and makes another in place of a broken one.
+    async fn hand_back_broken_links(&self) {
+        let pool = self.bb8();
+        for _ in 0..self.size {
+            let _ = pool.get().await;
+        }
     }
 
     /// bb8 forgets an attempt to connect whose runtime ends before it does, and waits for it for
@@ -333,9 +363,6 @@ struct Failures(Arc<Shared>);
 
 impl ErrorSink<Error> for Failures {
     fn sink(&self, error: Error) {
-        if !self.0.down.swap(true, Ordering::AcqRel) {
-            tracing::warn!(target: "cache_runtime", backend = super::BACKEND, kind = error.kind(), %error, "cannot connect");
-        }
         self.0.failure.send_replace(Some(error));
     }
 

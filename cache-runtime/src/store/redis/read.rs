@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use bb8_redis::redis::{self, Value};
+use bb8_redis::redis::Value;
+use tokio::time::Instant;
 
 use crate::{
     error::Result,
@@ -13,9 +14,10 @@ use super::{
     RedisStore, answer,
     envelope::Opened,
     fault,
+    lanes::Seen,
     names::{Names, new_token, parse_token},
     scripts::{Call, ENSURE},
-    session::Session,
+    session::{Session, in_runtime},
 };
 
 /// How much longer a tag's stamp lives than the entries that depend on it. Losing it early costs
@@ -32,7 +34,7 @@ pub(super) struct Stamps {
 
 impl Stamps {
     /// Nonce, counter, then the tags in order; `None` if the namespace has none.
-    fn parse<'t>(answers: Vec<Value>, tags: impl IntoIterator<Item = &'t str>) -> Option<Self> {
+    pub(super) fn parse<'t>(answers: Vec<Value>, tags: impl IntoIterator<Item = &'t str>) -> Option<Self> {
         let mut answers = answers.into_iter().map(answer::bytes);
         let incarnation = parse_token(&answers.next()??)?;
         let clock = count_of(&answers.next()??, incarnation)?;
@@ -78,65 +80,52 @@ pub(super) fn ensured<'t>(answer: Value, tags: impl IntoIterator<Item = &'t str>
 
 impl RedisStore {
     pub(super) async fn read(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
-        let mut session = self.session(space).await?;
-        let names = Names::of(space);
+        in_runtime()?;
+        self.tracking.keep_up();
+        let begun = Instant::now();
+        let Seen { trip, values } = self.lanes.read(space, keys, tags, begun + self.pool.limit()).await?;
+        let opened: Vec<Opened> = values.into_iter().map(|value| Opened::new(answer::bytes(value))).collect();
 
-        // One command, so that values and stamps are of one instant.
-        let mut command = redis::cmd("MGET");
-        for key in keys {
-            command.arg(names.value(key));
-        }
-        command.arg(names.stamps(tags.iter().map(|tag| &**tag)));
-        let mut answers = answer::list(session.command(command).await?, "a read")?;
-        if answers.len() != keys.len() + 2 + tags.len() {
-            return Err(fault::unexpected("a read"));
-        }
-        let stamps = Stamps::parse(answers.split_off(keys.len()), tags.iter().map(|tag| &**tag));
-        let opened: Vec<Opened> = answers.into_iter().map(|value| Opened::new(answer::bytes(value))).collect();
-
-        let stamps = self.complete(&mut session, names, stamps, &opened, tags).await?;
-        let stamp = Stamp {
-            incarnation: stamps.incarnation,
-            born: stamps.clock,
-            floor: stamps.floor(tags),
-            link: session.link(),
+        let of_entries = trip.stamps.as_ref().map(|stamps| tags_of_entries(stamps, &opened, tags)).unwrap_or_default();
+        let all = || tags.iter().map(|tag| &**tag).chain(of_entries.iter().copied());
+        let completed;
+        let stamps = match trip.stamps.as_ref().filter(|stamps| all().all(|tag| stamps.knows(tag))) {
+            Some(stamps) => stamps,
+            None => {
+                // On the same link: on another one nobody can tell what happened in between.
+                let session = Session::on(&self.pool, trip.link.clone(), begun);
+                completed = complete(session, space, all().collect()).await?;
+                &completed
+            }
         };
+        let (incarnation, born, floor) = (stamps.incarnation, stamps.clock, stamps.floor(tags));
+        let stamp = Stamp { incarnation, born, floor, link: trip.link.number() };
         let now = self.clock.now();
-        let found = opened.into_iter().map(|opened| found(opened, &stamps, now)).collect();
+        let found = opened.into_iter().map(|opened| found(opened, stamps, now)).collect();
         Ok(Reading { found, stamp })
     }
+}
 
-    /// The stamps of every tag that matters. What was missing is made; what belongs to an entry
-    /// alone is read now.
-    ///
-    /// Reading stamps later than the values is sound: 1. the value is read, valid or not;
-    /// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
-    /// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
-    async fn complete(
-        &self,
-        session: &mut Session<'_>,
-        names: Names<'_>,
-        stamps: Option<Stamps>,
-        opened: &[Opened],
-        tags: &[Box<str>],
-    ) -> Result<Stamps> {
-        let mut all: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
-        let asked = all.len();
-        for entry in opened.iter().filter_map(|opened| opened.entry.as_ref()) {
-            if stamps.as_ref().is_some_and(|stamps| stamps.incarnation == entry.head.incarnation) {
-                all.extend(entry.head.tags.iter().map(|tag| &**tag).filter(|tag| !tags.iter().any(|t| **t == **tag)));
-            }
-        }
-        all[asked..].sort_unstable();
-        all.dedup();
-        match stamps {
-            Some(stamps) if all.iter().all(|tag| stamps.knows(tag)) => Ok(stamps),
-            _ => {
-                let answer = session.call(ensure_call(names, all.iter().copied(), 0)?).await?;
-                ensured(answer, all)
-            }
-        }
-    }
+/// The stamps of every tag that matters. What was missing is made; what belongs to an entry alone
+/// is read now.
+///
+/// Reading stamps later than the values is sound: 1. the value is read, valid or not;
+/// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
+/// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
+async fn complete(mut session: Session<'_>, space: &Namespace, tags: Vec<&str>) -> Result<Stamps> {
+    let answer = session.call(ensure_call(Names::of(space), tags.iter().copied(), 0)?).await?;
+    ensured(answer, tags)
+}
+
+/// The tags of entries that are not among those that were asked for, each once.
+fn tags_of_entries<'o>(stamps: &Stamps, opened: &'o [Opened], tags: &[Box<str>]) -> Vec<&'o str> {
+    let entries = opened.iter().filter_map(|opened| opened.entry.as_ref());
+    let current = entries.filter(|entry| entry.head.incarnation == stamps.incarnation);
+    let mut of_entries: Vec<&str> =
+        current.flat_map(|entry| &entry.head.tags).filter(|tag| !tags.contains(tag)).map(|tag| &**tag).collect();
+    of_entries.sort_unstable();
+    of_entries.dedup();
+    of_entries
 }
 
 fn found(opened: Opened, stamps: &Stamps, now: u64) -> Found {

@@ -12,7 +12,7 @@ use crate::{
     store::Namespace,
 };
 
-use super::{RedisStore, answer, fault, session::Session};
+use super::{RedisStore, answer, breaker::Purpose, fault, session::Session};
 
 /// How many keys one step looks at; other clients wait for one step at most.
 const KEYS_A_STEP: u32 = 1000;
@@ -25,7 +25,7 @@ impl RedisStore {
         let mut removed = 0;
         let mut attempt = 1;
         loop {
-            let mut session = self.session(space).await?;
+            let mut session = self.session(space, Purpose::Invalidate).await?;
             match sweep(&mut session, space, pattern, &mut removed).await {
                 Ok(()) => return Ok(removed),
                 // Half a scan proves nothing about the keys that it passed: the server behind

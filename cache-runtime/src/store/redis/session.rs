@@ -1,9 +1,12 @@
 //! One operation: a link, a deadline, and commands in order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bb8_redis::redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
-use tokio::{runtime::Handle, time::Instant};
+use bb8_redis::redis::{self, Cmd, Pipeline, RedisResult, Value, aio::ConnectionLike};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, error::Elapsed},
+};
 
 use crate::{
     error::{Error, Result},
@@ -12,40 +15,60 @@ use crate::{
 };
 
 use super::{
+    breaker::Purpose,
     fault,
+    link::Link,
     names::{Names, new_token},
-    pool::{Link, Pool},
+    pool::Pool,
     scripts::{Call, GUARD},
 };
 
-/// A link for the length of one operation.
+/// A link for the length of one operation, which has one deadline: connecting, the restart guard and
+/// a script that is sent again included.
 pub(super) struct Session<'a> {
-    pool: &'a Pool,
+    pool: &'a Arc<Pool>,
     link: Link,
     begun: Instant,
     deadline: Instant,
 }
 
 impl<'a> Session<'a> {
-    /// Begins on any link.
-    pub(super) async fn begin(pool: &'a Pool) -> Result<Self> {
+    /// Begins on any link, unless the breaker is open.
+    pub(super) async fn begin(pool: &'a Arc<Pool>, purpose: Purpose) -> Result<Self> {
         in_runtime()?;
+        pool.admit(purpose)?;
         let begun = Instant::now();
         let deadline = begun + pool.limit();
-        let link = tokio::time::timeout_at(deadline, pool.link()).await.map_err(|_| fault::timeout(pool.limit()))??;
+        let link = match tokio::time::timeout_at(deadline, pool.link()).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => {
+                pool.note_failure(begun, &error);
+                return Err(error);
+            }
+            Err(_) => {
+                let error = fault::timeout(pool.limit());
+                pool.note_failure(begun, &error);
+                return Err(error);
+            }
+        };
         Ok(Self { pool, link, begun, deadline })
     }
 
     /// Begins on the link with this number while it lives, else on any.
-    pub(super) async fn resume(pool: &'a Pool, number: u64) -> Result<Self> {
-        match pool.link_of(number) {
-            Some(link) => {
-                in_runtime()?;
-                let begun = Instant::now();
-                Ok(Self { pool, link, begun, deadline: begun + pool.limit() })
-            }
-            None => Self::begin(pool).await,
-        }
+    pub(super) async fn resume(pool: &'a Arc<Pool>, number: u64, purpose: Purpose) -> Result<Self> {
+        let Some(link) = pool.link_of(number) else { return Self::begin(pool, purpose).await };
+        in_runtime()?;
+        pool.admit(purpose)?;
+        Ok(Self::on(pool, link, Instant::now()))
+    }
+
+    /// Goes on with an operation that began at `begun` on this link.
+    pub(super) fn on(pool: &'a Arc<Pool>, link: Link, begun: Instant) -> Self {
+        Self { pool, link, begun, deadline: begun + pool.limit() }
+    }
+
+    pub(super) fn into_link(self) -> Link {
+        self.link
     }
 
     pub(super) fn link(&self) -> u64 {
@@ -63,11 +86,11 @@ impl<'a> Session<'a> {
         self.deadline = self.begun + self.pool.limit();
     }
 
-    /// Before the first use of a namespace on a new link: if the server was started anew, it may
+    /// Before the first use of a namespace on a new link, where that is wanted: if the server was started anew, it may
     /// hold values and stamps from before an acknowledged invalidation, so all of them are
     /// made invalid.
     pub(super) async fn guard(&mut self, space: &Namespace) -> Result<()> {
-        if self.link.is_guarded(space) {
+        if !self.pool.guards() || self.link.is_guarded(space) {
             return Ok(());
         }
         let names = Names::of(space);
@@ -103,8 +126,22 @@ impl<'a> Session<'a> {
 
     /// One command.
     pub(super) async fn command(&mut self, command: Cmd) -> Result<Value> {
-        let answers = self.send([command]).await?;
-        answers.into_iter().next().ok_or_else(|| fault::unexpected("a command")).and_then(checked)
+        let trip = self.link.trip();
+        let answered = tokio::time::timeout_at(self.deadline, self.link.connection.send_packed_command(&command)).await;
+        drop(trip);
+        let answer = self.answered(answered)?;
+        self.note_answers(std::slice::from_ref(&answer));
+        checked(answer)
+    }
+
+    /// Asks for what reads ask for, two keys at once: a server that loads its snapshot, and a node
+    /// of a cluster, answer a `PING` all the same. An error that concerns this command alone is
+    /// an answer too: the user may not read these keys.
+    pub(super) async fn probe(&mut self) -> Result<()> {
+        let mut read = redis::cmd("MGET");
+        read.arg("probe:{a}").arg("probe:{b}");
+        let answers = self.send([read]).await?;
+        fault::outage_in(&answers).map_or(Ok(()), Err)
     }
 
     /// Several commands in one round trip. An error that the server answers to one of them is
@@ -115,26 +152,48 @@ impl<'a> Session<'a> {
             pipeline.add_command(command);
         }
         let count = pipeline.len();
-        let request = self.link.connection.req_packed_commands(&pipeline, 0, count);
-        match tokio::time::timeout_at(self.deadline, request).await {
-            Ok(Ok(answers)) if answers.len() == count => {
-                self.pool.note_answer(&self.link);
-                Ok(answers)
+        let trip = self.link.trip();
+        let request = self.link.connection.send_packed_commands(&pipeline, 0, count);
+        let answered = tokio::time::timeout_at(self.deadline, request).await;
+        drop(trip);
+        let answers = self.answered(answered)?;
+        if answers.len() != count {
+            // Replies are matched by order, so this link can no longer be trusted.
+            return Err(self.lost(fault::unexpected("a pipeline")));
+        }
+        self.note_answers(&answers);
+        Ok(answers)
+    }
+
+    /// What came of a trip, with what follows if nothing did.
+    fn answered<T>(&self, answered: Result<RedisResult<T>, Elapsed>) -> Result<T> {
+        match answered {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if error.is_unrecoverable_error() => {
+                Err(self.lost(fault::of_client(error, self.pool.limit())))
             }
-            Ok(Ok(_)) => {
-                // Replies are matched by order, so this link can no longer be trusted.
-                self.pool.note_drop(&self.link, self.begun);
-                Err(fault::unexpected("a pipeline"))
-            }
-            Ok(Err(error)) => {
-                if error.is_unrecoverable_error() {
-                    self.pool.note_drop(&self.link, self.begun);
-                }
-                Err(fault::of_client(error, self.pool.limit()))
-            }
+            Ok(Err(error)) => Err(fault::of_client(error, self.pool.limit())),
             Err(_) => {
                 self.pool.note_timeout(&self.link, self.begun);
                 Err(fault::timeout(self.pool.limit()))
+            }
+        }
+    }
+
+    fn lost(&self, error: Error) -> Error {
+        self.pool.note_drop(&self.link, self.begun, &error);
+        error
+    }
+
+    fn note_answers(&self, answers: &[Value]) {
+        match fault::outage_in(answers) {
+            None => self.pool.note_answer(&self.link),
+            Some(error) => {
+                if matches!(error, Error::Authentication(_)) {
+                    // A new connection logs in again, or tells what is wrong.
+                    self.link.retire();
+                }
+                self.pool.note_failure(self.begun, &error);
             }
         }
     }
@@ -142,7 +201,7 @@ impl<'a> Session<'a> {
 
 /// Time-outs need tokio's clock, which panics where there is none: a caller outside of a runtime is
 /// told instead.
-fn in_runtime() -> Result<()> {
+pub(super) fn in_runtime() -> Result<()> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
         Err(_) => Err(Error::unavailable(super::BACKEND, "it can be asked only within a tokio runtime")),

@@ -12,7 +12,9 @@ use crate::{
 };
 
 use super::{
-    RedisStore, answer, envelope, fault,
+    RedisStore, answer,
+    breaker::Purpose,
+    envelope, fault,
     names::{Names, new_token},
     px,
     read::{self, Stamps, TAG_MARGIN},
@@ -50,7 +52,7 @@ impl RedisStore {
     }
 
     pub(super) async fn renew(&self, space: &Namespace, key: &str, token: Token, ttl: Duration) -> Result<bool> {
-        let mut session = self.session(space).await?;
+        let mut session = self.session(space, Purpose::Serve).await?;
         let call = Call::new(&RENEW, vec![Names::of(space).lease(key)]).show(token).show(px(ttl));
         Ok(answer::number(&session.call(call).await?, "a renewal")? == 1)
     }
@@ -95,7 +97,7 @@ impl RedisStore {
         if keys.is_empty() {
             return Ok(0);
         }
-        let mut session = self.session(space).await?;
+        let mut session = self.session(space, Purpose::Invalidate).await?;
         let names = Names::of(space);
         let step = |keys: &[&str]| {
             let names = keys.iter().flat_map(|key| [names.value(key), names.lease(key)]);
@@ -110,13 +112,13 @@ impl RedisStore {
         if tags.is_empty() {
             return Ok(());
         }
-        let mut session = self.session(space).await?;
+        let mut session = self.session(space, Purpose::Invalidate).await?;
         let names = Names::of(space).stamps(tags.iter().map(|tag| &**tag));
         session.call(Call::new(&TAGS, names).show(new_token()?).show(TAG_MARGIN)).await.map(drop)
     }
 
     pub(super) async fn clear(&self, space: &Namespace) -> Result<()> {
-        let mut session = self.session(space).await?;
+        let mut session = self.session(space, Purpose::Invalidate).await?;
         session.call(Call::new(&CLEAR, Names::of(space).stamps([])).show(new_token()?)).await.map(drop)
     }
 }

@@ -9,7 +9,9 @@ use super::*;
 use crate::store::conformance::{self, Fixture};
 
 mod faults;
+mod joined;
 mod protocol;
+mod recovery;
 mod waking;
 
 async fn fixture() -> Fixture {

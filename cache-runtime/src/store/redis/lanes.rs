@@ -1,0 +1,277 @@
+//! Reads of concurrent tasks, joined.
+//!
+//! So many reads are under way at once ([`LANES`]); those that come meanwhile wait, and whatever
+//! waits when one of them is answered travels together, as one `MGET` that reads the stamps
+//! once. A lonely read is sent at once, by its caller.
+//!
+//! # Why a joined read is as good as one of its own
+//!
+//! 1. A caller asks, and is put among those that wait.
+//! 2. The trip takes them out, and nobody joins it from here on.
+//! 3. The command is sent.
+//! 4. The server executes it: one step, one instant, for values and stamps.
+//!
+//! So every caller's reading is of an instant after its call began, and an invalidation that was
+//! acknowledged before that call is seen by it.
+//!
+//! A trip of several runs in a task of its own: a caller that goes away disturbs nobody, and the
+//! trip goes on for the others.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bb8_redis::redis::{self, Value};
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+
+use crate::{
+    error::{Error, Result},
+    store::Namespace,
+};
+
+use super::{
+    BACKEND, answer, breaker::Purpose, fault, link::Link, names::Names, pool::Pool, read::Stamps, session::Session,
+};
+
+/// How many reads are under way at once. More would leave fewer to join; with one alone, a large
+/// answer would hold up all others.
+const LANES: usize = 2;
+/// How many values one trip asks for, so that no answer grows without bounds. The keys of one
+/// caller are never parted.
+const MOST_KEYS: usize = 64;
+
+/// A read of more keys than this is a trip worth its while by itself, and joins no other.
+const LONE_KEYS: usize = 8;
+
+/// What the server answered to one read.
+pub(super) struct Seen {
+    pub(super) trip: Arc<Trip>,
+    /// In the order of the keys.
+    pub(super) values: Vec<Value>,
+}
+
+/// What all readings of one trip have in common.
+pub(super) struct Trip {
+    pub(super) link: Link,
+    /// `None` if the namespace has none.
+    pub(super) stamps: Option<Stamps>,
+}
+
+/// Where reads wait.
+pub(super) struct Lanes {
+    pool: Arc<Pool>,
+    traffic: Mutex<Traffic>,
+}
+
+#[derive(Default)]
+struct Traffic {
+    under_way: usize,
+    waiting: VecDeque<Ask>,
+}
+
+/// One read that waits for its trip.
+struct Ask {
+    space: Namespace,
+    keys: Vec<Box<str>>,
+    tags: Vec<Box<str>>,
+    answer: oneshot::Sender<Result<Seen>>,
+}
+
+/// What becomes of a read.
+enum Turn {
+    /// It is sent now, by its caller.
+    Now(Lane),
+    /// It waits.
+    Later(oneshot::Receiver<Result<Seen>>),
+}
+
+/// The right to have one trip under way. Dropping it sends those that wait.
+struct Lane(Arc<Lanes>);
+
+impl Lanes {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool, traffic: Mutex::default() }
+    }
+
+    /// Reads values and stamps, all of one instant.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        space: &Namespace,
+        keys: &[&str],
+        tags: &[Box<str>],
+        deadline: Instant,
+    ) -> Result<Seen> {
+        // Not among those that wait: it would be told the same later.
+        self.pool.admit(Purpose::Serve)?;
+        if keys.len() > LONE_KEYS {
+            return alone(&self.pool, space, keys, tags).await;
+        }
+        match self.turn(space, keys, tags) {
+            Turn::Now(lane) => {
+                let seen = alone(&self.pool, space, keys, tags).await;
+                drop(lane);
+                seen
+            }
+            Turn::Later(answer) => match tokio::time::timeout_at(deadline, answer).await {
+                Ok(Ok(seen)) => seen,
+                // The runtime that was to make the trip has ended.
+                Ok(Err(_)) => Err(Error::unavailable(BACKEND, "a read was interrupted")),
+                // Its trip, or the one before, counts as the failure that it is.
+                Err(_) => Err(fault::timeout(self.pool.limit())),
+            },
+        }
+    }
+
+    fn turn(self: &Arc<Self>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Turn {
+        let mut traffic = self.traffic();
+        if traffic.under_way < LANES {
+            traffic.under_way += 1;
+            return Turn::Now(Lane(Arc::clone(self)));
+        }
+        let (answer, answered) = oneshot::channel();
+        let keys = keys.iter().map(|key| (*key).into()).collect();
+        traffic.waiting.push_back(Ask { space: space.clone(), keys, tags: tags.to_vec(), answer });
+        Turn::Later(answered)
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Traffic {
+    /// Those that travel together next: of one namespace, and still waited for. Without any, the
+    /// lane is free.
+    fn next(&mut self) -> Vec<Ask> {
+        let mut group: Vec<Ask> = Vec::with_capacity(self.waiting.len());
+        let mut others = VecDeque::new();
+        let mut keys = 0;
+        for ask in self.waiting.drain(..) {
+            let joins =
+                group.first().is_none_or(|first| first.space == ask.space && keys + ask.keys.len() <= MOST_KEYS);
+            if ask.answer.is_closed() {
+                continue;
+            }
+            if joins {
+                keys += ask.keys.len();
+                group.push(ask);
+            } else {
+                others.push_back(ask);
+            }
+        }
+        self.waiting = others;
+        if group.is_empty() {
+            self.under_way -= 1;
+        }
+        group
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let group = self.0.traffic().next();
+        if group.is_empty() {
+            return;
+        }
+        let lane = Self(Arc::clone(&self.0));
+        // Outside of any runtime nobody can send them: they are told by their channels' end.
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn(together(lane, group)));
+        }
+    }
+}
+
+/// A trip for one caller.
+async fn alone(pool: &Arc<Pool>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Seen> {
+    let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
+    let (trip, values) = travel(pool, space, keys.iter().copied(), &tags).await?;
+    Ok(Seen { trip: Arc::new(trip), values: values.collect() })
+}
+
+/// A trip for several callers.
+async fn together(lane: Lane, group: Vec<Ask>) {
+    let pool = Arc::clone(&lane.0.pool);
+    let mut tags: Vec<&str> = group.iter().flat_map(|ask| &ask.tags).map(|tag| &**tag).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let Some(first) = group.first() else { return };
+    let keys = group.iter().flat_map(|ask| &ask.keys).map(|key| &**key);
+    let answered = travel(&pool, &first.space, keys, &tags).await;
+    // The next ones go while these are told.
+    drop(lane);
+    match answered {
+        Ok((trip, mut values)) => {
+            let trip = Arc::new(trip);
+            for Ask { keys, answer, .. } in group {
+                let values = values.by_ref().take(keys.len()).collect();
+                let _ = answer.send(Ok(Seen { trip: Arc::clone(&trip), values }));
+            }
+        }
+        Err(error) => group.into_iter().for_each(|ask| drop(ask.answer.send(Err(error.clone())))),
+    }
+}
+
+/// Asks for the stamps and then for the values, in one command, so that all are of one instant.
+async fn travel<'k>(
+    pool: &Arc<Pool>,
+    space: &Namespace,
+    keys: impl Iterator<Item = &'k str>,
+    tags: &[&str],
+) -> Result<(Trip, std::vec::IntoIter<Value>)> {
+    let mut session = Session::begin(pool, Purpose::Serve).await?;
+    session.guard(space).await?;
+    let names = Names::of(space);
+    let stamps = names.stamps(tags.iter().copied());
+    let mut command = redis::cmd("MGET");
+    command.arg(&stamps);
+    let mut count = stamps.len();
+    for key in keys {
+        command.arg(names.value(key));
+        count += 1;
+    }
+    let answers = answer::list(session.command(command).await?, "a read")?;
+    if answers.len() != count {
+        return Err(fault::unexpected("a read"));
+    }
+    let mut answers = answers.into_iter();
+    let stamps = Stamps::parse(answers.by_ref().take(stamps.len()).collect(), tags.iter().copied());
+    Ok((Trip { link: session.into_link(), stamps }, answers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(space: &str, keys: usize) -> (Ask, oneshot::Receiver<Result<Seen>>) {
+        let (answer, answered) = oneshot::channel();
+        let keys = (0..keys).map(|key| key.to_string().into()).collect();
+        (Ask { space: Namespace::new(space), keys, tags: Vec::new(), answer }, answered)
+    }
+
+    #[test]
+    fn those_of_one_namespace_travel_together_and_the_others_stay_in_their_order() {
+        let (asks, _answers): (VecDeque<_>, Vec<_>) =
+            ["a", "b", "a", "c", "b"].map(|space| ask(space, 1)).into_iter().unzip();
+        let mut traffic = Traffic { under_way: 1, waiting: asks };
+        let mut trips = Vec::new();
+        while traffic.under_way > 0 {
+            trips.push(traffic.next().iter().map(|ask| ask.space.as_str().to_owned()).collect::<Vec<_>>());
+        }
+        assert_eq!(trips, [vec!["a", "a"], vec!["b", "b"], vec!["c"], Vec::new()]);
+    }
+
+    #[test]
+    fn who_went_away_is_not_asked_for_and_no_trip_is_too_long() {
+        let (asks, mut answers): (VecDeque<_>, Vec<_>) = (0..100).map(|_| ask("a", LONE_KEYS)).unzip();
+        drop(answers.drain(10..20));
+        let mut traffic = Traffic { under_way: 1, waiting: asks };
+        let first: usize = traffic.next().iter().map(|ask| ask.keys.len()).sum();
+        assert_eq!(first, MOST_KEYS);
+        let mut left = 0;
+        while traffic.under_way > 0 {
+            left += traffic.next().len();
+        }
+        assert_eq!(first / LONE_KEYS + left, 90);
+    }
+}
