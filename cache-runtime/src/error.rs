@@ -104,6 +104,11 @@ impl Error {
         matches!(self, Self::Unavailable { source: Some(source), .. } if source.is::<NotAsked>())
     }
 
+    /// Whether somebody has to change something before it can go away: the error says what.
+    pub(crate) fn is_for_the_operator(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Authentication(_))
+    }
+
     /// One word for logs and statistics.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -135,6 +135,17 @@ impl Builder {
         Ok(self)
     }
 
+    /// Some nodes of a Redis Cluster, such as `["10.0.0.1:6379", "10.0.0.2:6379"]`; from one that answers
+    /// the others are found. Default: none, a single server.
+    ///
+    /// # Errors
+    ///
+    /// When one is no address.
+    pub fn redis_cluster<N: AsRef<str>>(mut self, nodes: impl IntoIterator<Item = N>) -> Result<Self> {
+        self.redis.cluster = nodes.into_iter().map(|node| node.as_ref().parse()).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
     /// The longest that one operation on the backend may take, connecting included; a call of an
     /// annotated function is never held up longer. Default 100 ms.
     pub fn operation_timeout(mut self, limit: Duration) -> Self {
@@ -312,6 +323,7 @@ impl Builder {
         if self.settings.ttl.is_zero() {
             return Err(Error::config("the default ttl is 0; give at least one millisecond"));
         }
+        self.redis.check()?;
         if self.redis.tls {
             return Err(Error::config("TLS to Redis is not supported yet; leave REDIS_TLS unset and use `redis://`"));
         }

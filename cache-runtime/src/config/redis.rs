@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Variables;
+use super::{Address, Variables};
 use crate::error::{Error, Result};
 
 /// How to reach a Redis server.
@@ -23,6 +23,10 @@ pub struct RedisConfig {
     pub db: u32,
     /// Whether to speak TLS. Default no.
     pub tls: bool,
+    /// Some nodes of a Redis Cluster, in place of `host` and `port`; from one that answers the others
+    /// are found. A cluster has only the database 0: `db` must be 0 or left at its default. Default
+    /// none: a single server.
+    pub cluster: Vec<Address>,
     /// How many connections the pool keeps; commands of many callers share each, and several keep
     /// a small answer from waiting behind a large one. Default 4.
     pub connections: u32,
@@ -48,6 +52,7 @@ impl Default for RedisConfig {
             password: None,
             db: 1,
             tls: false,
+            cluster: Vec::new(),
             connections: 4,
             operation_timeout: Duration::from_millis(100),
             breaker_threshold: 3,
@@ -66,6 +71,7 @@ impl fmt::Debug for RedisConfig {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("db", &self.db)
             .field("tls", &self.tls)
+            .field("cluster", &self.cluster)
             .field("connections", &self.connections)
             .field("operation_timeout", &self.operation_timeout)
             .field("breaker_threshold", &self.breaker_threshold)
@@ -98,7 +104,49 @@ impl RedisConfig {
         if config.username.is_none() {
             config.username = variables.text("REDIS_USERNAME");
         }
+        config.cluster = variables.addresses("REDIS_CLUSTER")?;
+        if config.is_cluster() {
+            if let Some(other) = ["REDIS_URL", "REDIS_HOST"].into_iter().find(|name| variables.text(name).is_some()) {
+                return Err(Error::config(format!(
+                    "both REDIS_CLUSTER and {other} are set; set the one that is meant"
+                )));
+            }
+            config.db = variables.number("REDIS_DB")?.unwrap_or(0);
+        }
         Ok(config)
+    }
+
+    /// Whether this is a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        !self.cluster.is_empty()
+    }
+
+    /// What cannot be meant.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_cluster() && self.db != 0 && self.db != Self::default().db {
+            return Err(Error::config(format!(
+                "REDIS_DB is {}, and a cluster has only the database 0; leave it unset and choose a namespace",
+                self.db
+            )));
+        }
+        Ok(())
+    }
+
+    /// Which server this is, for people, and to tell whether two handles share one.
+    pub(crate) fn server(&self) -> String {
+        if !self.is_cluster() {
+            return Address::new(self.host.to_ascii_lowercase(), self.port).to_string();
+        }
+        let nodes: Vec<String> = self.cluster.iter().map(|node| node.to_string().to_ascii_lowercase()).collect();
+        nodes.join(",")
+    }
+
+    /// The hosts that are connected to first.
+    pub(crate) fn hosts(&self) -> Vec<&str> {
+        match self.is_cluster() {
+            true => self.cluster.iter().map(|node| node.host.as_str()).collect(),
+            false => vec![&self.host],
+        }
     }
 
     /// An address such as `redis://user:password@host:6379/1`.

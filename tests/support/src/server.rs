@@ -31,6 +31,8 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 pub struct Settings {
     args: Vec<String>,
     persistent: bool,
+    password: Option<String>,
+    in_cluster: bool,
 }
 
 impl Settings {
@@ -45,6 +47,27 @@ impl Settings {
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
+    }
+
+    /// Several more arguments.
+    #[must_use]
+    pub(crate) fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// A password that is known before. Default one of its own.
+    #[must_use]
+    pub(crate) fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// A node of a cluster, which has only database 0.
+    #[must_use]
+    pub(crate) fn node_of_cluster(mut self) -> Self {
+        self.in_cluster = true;
+        self.args(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"])
     }
 
     /// Whether `SAVE` may write a snapshot that a restart loads again. Default no.
@@ -81,10 +104,11 @@ impl RedisServer {
     #[must_use]
     pub fn with(settings: Settings) -> Self {
         let dir = tempfile::Builder::new().prefix("cache-redis-").tempdir().expect("a temporary directory");
-        let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, password: random_password() };
+        let password = settings.password.clone().unwrap_or_else(random_password);
+        let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, password };
         // Another process may take the port between our look and the server's bind.
         for _ in 0..20 {
-            server.port = free_port();
+            server.port = free_port(server.settings.in_cluster);
             if server.launch().is_ok() {
                 return server;
             }
@@ -123,6 +147,12 @@ impl RedisServer {
         self.command(args).to_string()
     }
 
+    /// The same of a server that may be gone.
+    pub(crate) fn try_cli(&self, args: &[&str]) -> Option<String> {
+        let mut client = Client::connect(self.port, &self.password, self.db()).ok()?;
+        client.command(args).ok().map(|reply| reply.to_string())
+    }
+
     /// Runs one command on database 1.
     #[must_use]
     pub fn command<A: AsRef<[u8]>>(&self, args: &[A]) -> Reply {
@@ -132,7 +162,11 @@ impl RedisServer {
     /// A connection to database 1.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::connect(self.port, &self.password, DB).expect("the server accepts connections")
+        Client::connect(self.port, &self.password, self.db()).expect("the server accepts connections")
+    }
+
+    fn db(&self) -> u32 {
+        if self.settings.in_cluster { 0 } else { DB }
     }
 
     /// A connection of its own with another password, after it was changed.
@@ -215,7 +249,7 @@ impl RedisServer {
     }
 
     fn answers(&self) -> bool {
-        let client = Client::connect_within(self.port, &self.password, DB, Duration::from_secs(1));
+        let client = Client::connect_within(self.port, &self.password, self.db(), Duration::from_secs(1));
         client.and_then(|mut client| client.command(&["PING"])).is_ok_and(|reply| reply == Reply::Status("PONG".into()))
     }
 
@@ -246,12 +280,24 @@ impl fmt::Debug for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+/// Nodes of a cluster talk to each other on a second port, 10000 above.
+fn free_port(in_cluster: bool) -> u16 {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        if !in_cluster {
+            return port;
+        }
+        drop(listener);
+        // The system gives out high ports; a lower one leaves room above it.
+        let low = port / 2;
+        if TcpListener::bind(("127.0.0.1", low)).is_ok() && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok() {
+            return low;
+        }
+    }
 }
 
 /// Not secret, only different from that of any other test's server.
-fn random_password() -> String {
+pub(crate) fn random_password() -> String {
     format!("pw-{:016x}", RandomState::new().build_hasher().finish())
 }

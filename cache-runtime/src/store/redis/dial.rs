@@ -1,6 +1,6 @@
 //! How connections are made.
 
-use std::{future::Future, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use bb8_redis::redis::{
     self, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
@@ -20,6 +20,12 @@ use super::{fault, link::Link};
 /// What a server calls itself from its start to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunId(Box<str>);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Knows the address and the credentials.
 #[derive(Clone)]
@@ -62,10 +68,6 @@ impl Dialer {
     pub(super) fn identifying(mut self) -> Self {
         self.identifies = true;
         self
-    }
-
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
     }
 
     /// Connects and asks for one answer: a server that wants a password may accept a connection

@@ -36,6 +36,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     clock::{Clock, millis},
     coherence::Coherence,
@@ -51,14 +53,18 @@ use super::{
 
 mod answer;
 mod breaker;
+mod claims;
 mod dial;
 mod envelope;
+mod errand;
 mod fault;
+mod guard;
 mod hearing;
 mod info;
 mod lanes;
 mod link;
 mod names;
+mod node;
 mod number;
 mod pool;
 mod probe;
@@ -66,6 +72,7 @@ mod read;
 mod scan;
 mod scripts;
 mod session;
+mod topology;
 mod tracking;
 mod wake;
 mod write;
@@ -78,10 +85,9 @@ mod tests;
 
 use breaker::Purpose;
 use dial::Dialer;
+use errand::Errand;
 use hearing::Tracked;
-use lanes::Lanes;
-use pool::Pool;
-use session::Session;
+use topology::{Topology, find_layout};
 use tracking::Tracking;
 
 const BACKEND: &str = "redis";
@@ -91,8 +97,7 @@ const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// Entries on a Redis server, shared by every process that uses the same namespace.
 pub(crate) struct RedisStore {
-    pool: Arc<Pool>,
-    lanes: Arc<Lanes>,
+    topology: Arc<Topology>,
     clock: Clock,
     label: String,
     tracking: Tracking,
@@ -102,7 +107,11 @@ impl RedisStore {
     /// Tries the address and the credentials, on a connection of its own: the pool would report a
     /// wrong password only as a time-out.
     pub(crate) async fn probe(config: &RedisConfig) -> Result<()> {
-        match Dialer::new(config)?.probe().await {
+        let probed = match config.is_cluster() {
+            true => find_layout(config).await,
+            false => Dialer::new(config)?.probe().await,
+        };
+        match probed {
             Err(Error::Timeout { limit, .. }) => {
                 Err(Error::unavailable(BACKEND, format!("no connection within {limit:?}")))
             }
@@ -112,43 +121,32 @@ impl RedisStore {
 
     /// Connects in the background; while the server is down, each operation says so.
     pub(crate) fn lazy(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        Self::over(Dialer::new(config)?, None, config, clock)
+        Self::over(None, config, clock)
     }
 
     /// The same, and tells of what others change.
     pub(crate) fn tracked(config: &RedisConfig, clock: Clock, coherence: Arc<Coherence>) -> Result<Self> {
-        let store = Self::over(Dialer::new(config)?.identifying(), Some(coherence), config, clock)?;
+        let store = Self::over(Some(coherence), config, clock)?;
         store.tracking.keep_up();
         Ok(store)
     }
 
-    fn over(dialer: Dialer, coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
+    fn over(coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
         let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
-        let pool = Arc::new(Pool::new(dialer.clone(), config, tracked.clone())?);
-        let tracking = Tracking::new(dialer, pool.shared(), tracked);
-        let label = format!("{}:{}/{}", config.host, config.port, config.db);
-        let lanes = Arc::new(Lanes::new(Arc::clone(&pool)));
-        Ok(Self { pool, lanes, clock, label, tracking })
+        let topology = Topology::new(config, tracked.clone())?;
+        let tracking = Tracking::new(Arc::clone(&topology), tracked);
+        Ok(Self { topology, clock, label: config.server(), tracking })
     }
 
     /// The server is known not to answer, and that was said: nobody finds out once more.
     pub(crate) fn presume_down(&self, cause: &Error) {
-        self.pool.presume_down(cause);
+        self.topology.presume_down(cause);
     }
 
     /// Begins an operation of a namespace.
-    async fn session(&self, space: &Namespace, purpose: Purpose) -> Result<Session<'_>> {
+    fn errand<'a>(&self, space: &'a Namespace, purpose: Purpose) -> Errand<'a> {
         self.tracking.keep_up();
-        let mut session = Session::begin(&self.pool, purpose).await?;
-        session.guard(space).await?;
-        Ok(session)
-    }
-
-    /// The same on a certain link, if it still lives.
-    async fn session_on(&self, link: u64, space: &Namespace) -> Result<Session<'_>> {
-        let mut session = Session::resume(&self.pool, link, Purpose::Serve).await?;
-        session.guard(space).await?;
-        Ok(session)
+        Errand::new(space, purpose, Instant::now())
     }
 }
 
@@ -224,10 +222,10 @@ impl Store for RedisStore {
     }
 
     fn on_recovery(&self, action: Recovery) {
-        self.pool.on_recovery(action);
+        self.topology.on_recovery(action);
     }
 
     fn breaker(&self) -> Option<BreakerStats> {
-        Some(self.pool.breaker().stats())
+        Some(self.topology.breaker())
     }
 }

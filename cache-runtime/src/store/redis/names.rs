@@ -27,6 +27,11 @@ impl<'a> Names<'a> {
         format!("lease:{{{}:{key}}}", self.0)
     }
 
+    /// Value, lease, value, lease: as the script that removes them takes them.
+    pub(super) fn values_and_leases(self, keys: &[&str]) -> Vec<String> {
+        keys.iter().flat_map(|key| [self.value(key), self.lease(key)]).collect()
+    }
+
     /// The namespace's nonce.
     pub(super) fn nonce(self) -> String {
         format!("inc:{{{}}}", self.0)
@@ -42,7 +47,7 @@ impl<'a> Names<'a> {
         format!("tag:{{{}}}:{tag}", self.0)
     }
 
-    /// The server's run under which the namespace's nonce was made.
+    /// The server's run under which the namespace's nonce was made; in a cluster the masters' runs.
     pub(super) fn run(self) -> String {
         format!("run:{{{}}}", self.0)
     }

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::store::conformance::{self, Fixture};
 
+mod cluster;
 mod faults;
 mod joined;
 mod protocol;
