@@ -153,6 +153,9 @@ impl Topology {
         for (came, leg) in join_all(trips).await.into_iter().zip(legs) {
             match came {
                 Ok((answers, link)) => {
+                    if map.is_cluster() && fault::outage_in(&answers, true).is_some() {
+                        self.look_again();
+                    }
                     done.vouched &= map.vouches(link, errand.since);
                     open.sort(map, leg, answers, &mut done.answers);
                 }

@@ -1,11 +1,15 @@
 //! The restart guard: before a link is used for a namespace for the first time, it is made sure
 //! that the server behind it still has what it was told.
 //!
-//! 1. An invalidation is acknowledged. 2. The server ends, and starts with a snapshot from before 1; or
-//! a replica takes its place that has not heard of 1. 3. A new link is made. 4. What is read on it may
-//! be what was invalidated. So between 3 and 4 a script compares the run of the server (`RunId`)
-//! with what the namespace remembers. A run that it does not know is noted together with a new nonce,
-//! by which all that is stored from before is invalid.
+//! 1. An invalidation is acknowledged.
+//! 2. The server ends, and starts with a snapshot from before 1; or a replica takes its place that has
+//!    not heard of 1.
+//! 3. A new link is made.
+//! 4. What is read on it may be what was invalidated.
+//!
+//! So between 3 and 4 a script compares the run of the server (`RunId`) with what the namespace
+//! remembers. A run that it does not know is noted together with a new nonce, by which all that is
+//! stored from before is invalid.
 //!
 //! In a cluster the stamps are at one master and the values at all of them, so the namespace
 //! remembers the runs of all, and a new link to any of them is a question to the master of the

@@ -75,9 +75,11 @@ impl RedisStore {
     /// Every fill is a step of its own, since keys live in different slots of a cluster; the
     /// stamps are read in the same round trip. In a cluster that may be before the fill is done:
     ///
-    /// 1. Nobody joins the load any more. 2. Fill and stamps are asked for. So what was
-    /// invalidated before the last one joined is seen by both: by the fill in the lease that is gone, by
-    /// the stamps in the tag's. What is invalidated from then on is nobody's concern who joined,
+    /// 1. Nobody joins the load any more.
+    /// 2. Fill and stamps are asked for.
+    ///
+    /// So what was invalidated before the last one joined is seen by both: by the fill in the lease that is
+    /// gone, by the stamps in the tag's. What is invalidated from then on concerns nobody who joined,
     /// and what was stored is rejected by its stamp.
     async fn fill_group(&self, space: &Namespace, link: u64, fills: &[Fill<'_>]) -> Result<Vec<(usize, Filled)>> {
         let group = || fills.iter().enumerate().filter(|(_, fill)| fill.stamp.link == link);

@@ -132,8 +132,8 @@ impl Topology {
 
     /// From now on this map is used, if it differs.
     ///
-    /// 1. Values may be read through a node that is not listened to. 2. What others change there is not heard.
-    /// So the hearing ends before the map is in use, and once more afterwards: in between
+    /// Values could be read through a node that is not listened to, and what others change there would not be heard. So
+    /// the hearing ends before the map is in use, and once more afterwards: in between
     /// whoever listens may have begun to hear the nodes of the map before.
     fn take_up(&self, cluster: &Cluster, map: Map) {
         let before = Arc::clone(&self.known.borrow().map);
