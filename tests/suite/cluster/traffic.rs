@@ -38,7 +38,7 @@ impl Traffic {
             database.loads.fetch_add(1, Ordering::SeqCst);
             Ok::<_, String>(database.rows[row].version.load(Ordering::SeqCst))
         };
-        let read = cache.get_or_load(&Self::key(row), load).tags([format!("t{}", row % 3)]).await.unwrap();
+        let read = cache.get_or_load(Self::key(row), load).tags([format!("t{}", row % 3)]).await.unwrap();
         assert!(read >= acknowledged, "row {row}: read {read}, and {acknowledged} was acknowledged");
     }
 
@@ -47,7 +47,7 @@ impl Traffic {
     async fn write(&self, cache: &Cache, row: usize, by_tag: bool) -> bool {
         let written = self.rows[row].version.fetch_add(1, Ordering::SeqCst) + 1;
         let sent = match by_tag {
-            true => cache.invalidate_tag(&format!("t{}", row % 3)).await,
+            true => cache.invalidate_tag(format!("t{}", row % 3)).await,
             false => cache.delete(&Self::key(row)).await.map(drop),
         };
         if sent.is_ok() {
