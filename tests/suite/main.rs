@@ -24,4 +24,5 @@ mod schema;
 mod statistics;
 mod testkit;
 mod tracking;
+mod trips;
 mod waiters;

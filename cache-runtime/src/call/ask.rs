@@ -108,23 +108,4 @@ impl<S: Shape> Call<'_, S> {
         let Some(entry) = entry else { return Asked::Nothing(view) };
         Asked::of(Cached::from_near(&self.codec, entry.value.as_ref()), entry.life, view, now)
     }
-
-    /// The stamps alone, for a load that does not care what is stored.
-    pub(super) async fn ask_for_stamp(&self) -> Option<View> {
-        let fence = Fence::note(&self.cache, &self.full_key);
-        if !self.codec.is_stored() {
-            return Some(View { seen: None, stamp: Stamp::NONE, fence });
-        }
-        let space = &self.cache.space;
-        match self.cache.inner.store.read(&space.namespace, &[self.key()], &self.tags).await {
-            Ok(reading) => {
-                let seen = reading.found.first().and_then(|found| found.seen);
-                Some(View { seen, stamp: reading.stamp, fence })
-            }
-            Err(error) => {
-                self.failed("reading", &error);
-                None
-            }
-        }
-    }
 }

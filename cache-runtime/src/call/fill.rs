@@ -287,7 +287,7 @@ impl<S: Shape + 'static> Call<'_, S> {
 }
 
 /// A lease that this process holds. Dropping it gives the lease back.
-pub(super) struct Leased {
+pub(crate) struct Leased {
     cache: Cache,
     key: Box<str>,
     token: Token,
@@ -314,12 +314,12 @@ impl Leased {
         self.token
     }
 
-    pub(super) fn new(cache: &Cache, key: &str, token: Token) -> Self {
+    pub(crate) fn new(cache: &Cache, key: &str, token: Token) -> Self {
         Self { cache: cache.clone(), key: key.into(), token, held: true }
     }
 
     /// The store has taken the lease back by itself.
-    pub(super) fn settle(mut self) {
+    pub(crate) fn settle(mut self) {
         self.held = false;
     }
 

@@ -29,6 +29,7 @@ use std::{
 pub use batch::Batch;
 pub(crate) use batch::Pieces;
 use budget::Budget;
+pub(crate) use fill::Leased;
 pub(crate) use look_up::{Looked, look_near, look_up, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};

@@ -81,7 +81,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         let view = view?;
         let Seat::Lead(lead) = self.seat() else { return None };
         let leased = match self.codec.is_stored() {
-            true => Some(self.take_lease(&view, false).await?),
+            true => Some(self.take_lease(&view).await?),
             false => None,
         };
         Some(Grant { lead, view: Some(view), leased })

@@ -23,19 +23,18 @@ mod cycle;
 mod lead;
 mod wait;
 
-use std::{
-    any::TypeId,
-    collections::HashMap,
-    hash::BuildHasher,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{any::TypeId, collections::HashMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use self::cycle::{Edge, FlightId};
 pub(crate) use self::{cycle::Group, lead::Lead, wait::Wait};
-use crate::{codec::Packed, epoch::Epoch};
+use crate::{
+    codec::Packed,
+    epoch::Epoch,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 const SHARDS: usize = 16;
 
@@ -109,7 +108,7 @@ pub(crate) enum Waited {
 
 impl Flights {
     pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::default() }
+        Self { shards: std::array::from_fn(|_| Mutex::new(HashMap::default())), hasher: RandomState::default() }
     }
 
     /// Joins the key's flight or begins one. A flight that an invalidation has overtaken is

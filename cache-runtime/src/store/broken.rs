@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
-    StoreFuture, Token,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Seized, Seizure, ServerInfo,
+    Store, StoreFuture, Token,
 };
 use crate::error::Error;
 
@@ -25,6 +25,9 @@ impl Store for Broken {
         self.refuse()
     }
     fn lease<'a>(&'a self, _: &'a Namespace, _: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
+        self.refuse()
+    }
+    fn seize<'a>(&'a self, _: &'a Namespace, _: Seizure<'a>) -> StoreFuture<'a, Seized> {
         self.refuse()
     }
     fn renew<'a>(&'a self, _: &'a Namespace, _: &'a str, _: Token, _: Duration) -> StoreFuture<'a, bool> {

@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
-    StoreFuture, Token, local::LocalStore,
+    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Seized, Seizure, ServerInfo,
+    Store, StoreFuture, Token, local::LocalStore,
 };
 use crate::{
     clock::Clock,
@@ -95,6 +95,14 @@ impl Store for Gated {
             let lease = self.store.lease(space, request).await;
             self.leases.pass().await;
             lease
+        })
+    }
+
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(async move {
+            let seized = self.store.seize(space, seizure).await;
+            self.leases.pass().await;
+            seized
         })
     }
 

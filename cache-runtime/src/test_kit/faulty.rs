@@ -7,7 +7,7 @@ use crate::{
     stats::BreakerStats,
     store::{
         Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
-        ServerInfo, Store, StoreFuture, Token,
+        Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
     },
 };
 
@@ -48,6 +48,10 @@ impl Store for Faulty {
 
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
         self.via(Operation::Write, move |store| store.lease(space, request))
+    }
+
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        self.via(Operation::Write, move |store| store.seize(space, seizure))
     }
 
     fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {

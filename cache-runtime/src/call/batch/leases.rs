@@ -184,7 +184,7 @@ async fn lease<V: 'static>(call: &One<'_, V>, view: &View) -> Leasing {
     if !call.codec.is_stored() {
         return Leasing::None;
     }
-    match call.request_lease(view, false).await {
+    match call.request_lease(view).await {
         Some(Lease::Granted(token)) => Leasing::Granted(Leased::new(&call.cache, call.key(), token)),
         Some(Lease::Held) => Leasing::Held,
         Some(Lease::Changed) => Leasing::Changed,

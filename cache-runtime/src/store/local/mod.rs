@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     Entry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Payload,
-    Reading, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+    Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
 
@@ -153,19 +153,32 @@ impl LocalStore {
         let key = self.key(space, request.key);
         let now = self.clock.now();
         let mut writing = self.shard(key).lock();
-        if !request.force {
-            if writing.get(key).map(|entry| entry.head.token) != request.seen {
-                return Lease::Changed;
-            }
-            // Nobody waits for a load that is doomed.
-            if writing.leases.get(key, now).is_some_and(|held| held.may_come_to_something(&request.stamp)) {
-                return Lease::Held;
-            }
+        if writing.get(key).map(|entry| entry.head.token) != request.seen {
+            return Lease::Changed;
+        }
+        // Nobody waits for a load that is doomed.
+        if writing.leases.get(key, now).is_some_and(|held| held.may_come_to_something(&request.stamp)) {
+            return Lease::Held;
         }
         let token = fresh_token();
         let held = Held { token, stamp: request.stamp, until: now.saturating_add(millis(request.ttl)) };
         writing.leases.insert(key, held, now);
         Lease::Granted(token)
+    }
+
+    fn seize_now(&self, space: &Namespace, seizure: Seizure<'_>) -> Seized {
+        let key = self.key(space, seizure.key);
+        let now = self.clock.now();
+        let mut writing = self.shard(key).lock();
+        let stored = writing.get(key);
+        let seen = stored.as_ref().map(|entry| entry.head.token);
+        if !seizure.over.allows(seen) {
+            let entry = stored.filter(|entry| self.is_live(space, &entry.head, now));
+            return Seized::Refused(Found { entry, seen, unreadable: false });
+        }
+        let (token, stamp) = (fresh_token(), self.stamps.with(space, now, |space| space.stamp(seizure.tags)));
+        writing.leases.insert(key, Held { token, stamp, until: now.saturating_add(millis(seizure.ttl)) }, now);
+        Seized::Granted { token, stamp, seen }
     }
 
     fn renew_now(&self, space: &Namespace, key: &str, token: Token, ttl: Duration) -> bool {
@@ -326,6 +339,10 @@ impl Store for LocalStore {
 
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
         Box::pin(async move { Ok(self.lease_now(space, request)) })
+    }
+
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(async move { Ok(self.seize_now(space, seizure)) })
     }
 
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
