@@ -18,6 +18,7 @@ mod invalidation;
 mod keys;
 mod limits;
 mod logs;
+mod model;
 mod outcomes;
 mod registry;
 mod schema;
