@@ -52,7 +52,6 @@ impl FromStr for Address {
 }
 
 impl Variables<'_> {
-    #[cfg_attr(not(test), expect(dead_code, reason = "sentinels and clusters are about to read it"))]
     /// The addresses in a variable, separated by commas; none if it is not set.
     pub(crate) fn addresses(&self, name: &str) -> Result<Vec<Address>> {
         let Some(text) = self.text(name) else { return Ok(Vec::new()) };
