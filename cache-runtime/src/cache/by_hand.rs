@@ -22,7 +22,7 @@ use crate::{
     policy::IntoTtl,
     schema::UNKNOWN,
     stats::Count,
-    store::{Format, Increment, Incremented, Payload, Value},
+    store::{Expiry, Format, Increment, Incremented, Payload, Value},
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -132,7 +132,8 @@ impl Cache {
         }
         self.counted(self.check_pending(&key))?;
         let (life, keep) = lifetime.from(self.inner.clock.now());
-        let expired = self.inner.store.expire(&self.space.namespace, &key, life, keep).await;
+        let expiry = Expiry { key: &key, life, keep, was: None };
+        let expired = self.inner.store.expire(&self.space.namespace, expiry).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
         self.counted(expired)
     }

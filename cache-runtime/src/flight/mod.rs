@@ -14,8 +14,8 @@
 //!
 //! Nobody therefore waits for more than two loads. A leader that is dropped or panics leaves its seat;
 //! a waiter takes it and begins a new attempt, which all present waiters joined before. If the flight
-//! was overtaken or replaced meanwhile, its waiters go on in the present one: an attempt beside that
-//! would be a second load that no invalidation has overtaken.
+//! was overtaken, closed or replaced meanwhile, its waiters go on in the present one, or begin it: an
+//! attempt beside that would be a second load that no invalidation has overtaken.
 //!
 //! `lead` and `wait` are the two seats; `cycle` finds loads that would wait for each other.
 
@@ -185,9 +185,9 @@ impl Flights {
         }
     }
 
-    /// Whether another flight of the key has begun.
-    fn is_replaced(&self, flight: &Arc<Flight>) -> bool {
-        self.shard(&flight.key).get(&flight.key).is_some_and(|found| !Arc::ptr_eq(found, flight))
+    /// Whether those who call now find this flight.
+    fn is_on_board(&self, flight: &Arc<Flight>) -> bool {
+        self.shard(&flight.key).get(&flight.key).is_some_and(|found| Arc::ptr_eq(found, flight))
     }
 
     /// Gives a waiter a place where it goes on, for one that gets nothing in the flight it is in.

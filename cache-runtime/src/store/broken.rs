@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Seized, Seizure, ServerInfo,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Seized, Seizure, ServerInfo,
     Store, StoreFuture, Token,
 };
 use crate::error::Error;
@@ -42,7 +42,7 @@ impl Store for Broken {
     fn increment<'a>(&'a self, _: &'a Namespace, _: Increment<'a>) -> StoreFuture<'a, Incremented> {
         self.refuse()
     }
-    fn expire<'a>(&'a self, _: &'a Namespace, _: &'a str, _: Life, _: Duration) -> StoreFuture<'a, bool> {
+    fn expire<'a>(&'a self, _: &'a Namespace, _: Expiry<'a>) -> StoreFuture<'a, bool> {
         self.refuse()
     }
     fn invalidate_keys<'a>(&'a self, _: &'a Namespace, _: &'a [&'a str]) -> StoreFuture<'a, u64> {

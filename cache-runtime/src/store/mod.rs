@@ -324,6 +324,28 @@ pub enum Filled {
     Rejected,
 }
 
+/// New deadlines of an entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Expiry<'a> {
+    /// The key, without its namespace.
+    pub key: &'a str,
+    /// From now until when it may be served.
+    pub life: Life,
+    /// How long the store keeps the entry from now on.
+    pub keep: Duration,
+    /// Only while the entry has this life. Another one may be stored since, of a shorter ttl.
+    pub was: Option<Life>,
+}
+
+impl Expiry<'_> {
+    /// Whether the entry with this head is meant.
+    pub(crate) fn is_of(&self, head: &Head) -> bool {
+        // A store may cut `dead_at`.
+        let times = |life: Life| (life.since, life.fresh_until);
+        self.was.is_none_or(|was| times(was) == times(head.life))
+    }
+}
+
 /// What `increment` came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Incremented {
@@ -419,8 +441,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Adds to a whole number.
     fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented>;
 
-    /// Gives a valid entry new deadlines; `false` when there is none.
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool>;
+    /// Gives a valid entry new deadlines; `false` when there is none, or it is not the one that is meant.
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool>;
 
     /// Removes values and leases. Returns how many values were there.
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64>;

@@ -6,7 +6,7 @@ use super::faults::{Faults, Operation};
 use crate::{
     stats::BreakerStats,
     store::{
-        Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
+        Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery, Released,
         Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
     },
 };
@@ -74,8 +74,8 @@ impl Store for Faulty {
         self.via(Operation::Write, move |store| store.increment(space, increment))
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        self.via(Operation::Write, move |store| store.expire(space, key, life, keep))
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        self.via(Operation::Write, move |store| store.expire(space, expiry))
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

@@ -149,6 +149,9 @@ impl World {
             lead.close();
         }
         let filled = self.fill(version);
+        if matches!(caller, Caller::Fickle) && thread_rng().gen_bool(0.5) {
+            return None;
+        }
         let holds = || filled && self.fence() == fence;
         let outcome = Some(Outcome::Value(Arc::new(version)));
         match self.without {
@@ -167,7 +170,8 @@ impl World {
         let running = self.running.fetch_add(1, SeqCst) + 1;
         self.most_running.fetch_max(running, SeqCst);
         let version = self.source.load(SeqCst);
-        let goes = matches!(caller, Caller::Fickle) && thread_rng().gen_bool(0.5);
+        let goes = matches!(caller, Caller::Fickle) && thread_rng().gen_bool(0.3);
+        thread::yield_now();
         self.running.fetch_sub(1, SeqCst);
         (!goes).then_some(version)
     }
@@ -217,8 +221,8 @@ fn join(threads: Vec<thread::JoinHandle<()>>) {
 }
 
 /// Whoever goes away, the others are answered, and no two loads run at a time.
-pub fn cold_calls(callers: &[Caller]) {
-    let world = World::new(Without::Nothing, Invalidated::Key);
+pub fn cold_calls(invalidated: Invalidated, callers: &[Caller]) {
+    let world = World::new(Without::Nothing, invalidated);
     join(spawn(&world, callers));
     assert_eq!(world.most_running.load(SeqCst), 1, "two loads at a time");
     // Nothing is left on the board: the next call leads.

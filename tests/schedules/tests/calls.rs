@@ -2,7 +2,7 @@
 
 use cache_schedules::calls::{
     Caller::{self, Fickle, Patient},
-    Invalidated::{Elsewhere, Key, Tag},
+    Invalidated::{self, Elsewhere, Key, Tag},
     Without, calls_among_invalidations, cold_calls,
 };
 
@@ -18,15 +18,20 @@ fn try_all(scenario: impl Fn() + Send + Sync + Clone + 'static) {
 
 const PATIENT: [Caller; 3] = [Patient; 3];
 
+/// In one process, and in front of a store that others share.
+const STORES: [Invalidated; 2] = [Key, Elsewhere];
+
 #[test]
 fn of_calls_at_once_one_loads_and_all_are_answered() {
-    try_all(|| cold_calls(&PATIENT));
+    STORES.into_iter().for_each(|store| try_all(move || cold_calls(store, &PATIENT)));
 }
 
 #[test]
 fn whoever_goes_away_strands_nobody_and_no_second_load_runs() {
-    try_all(|| cold_calls(&[Fickle, Fickle, Patient]));
-    try_all(|| cold_calls(&[Fickle, Patient, Fickle, Patient]));
+    for store in STORES {
+        try_all(move || cold_calls(store, &[Fickle, Fickle, Patient]));
+        try_all(move || cold_calls(store, &[Fickle, Patient, Fickle, Patient]));
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ macro_rules! tests {
             a_stale_entry_is_read_and_a_dead_one_is_not
             an_expiry_replaces_the_deadlines
             an_expiry_needs_a_valid_entry
+            an_expiry_may_be_of_one_entry_and_no_other
             invalidated_keys_are_gone_and_counted
             namespaces_do_not_see_each_other
             // leasing

@@ -22,8 +22,8 @@ use self::{
     stamps::{Limits, Space, Stamps},
 };
 use super::{
-    Entry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Payload,
-    Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+    Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace,
+    Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
 
@@ -242,11 +242,13 @@ impl LocalStore {
         Incremented::To(sum)
     }
 
-    fn expire_now(&self, space: &Namespace, key: &str, life: Life, keep: Duration) -> bool {
-        let key = self.key(space, key);
+    fn expire_now(&self, space: &Namespace, expiry: Expiry<'_>) -> bool {
+        let Expiry { life, keep, .. } = expiry;
+        let key = self.key(space, expiry.key);
         let now = self.clock.now();
         let mut writing = self.shard(key).lock();
-        let Some(stored) = writing.get(key).filter(|entry| self.is_live(space, &entry.head, now)) else { return false };
+        let is_meant = |head: &Head| expiry.is_of(head) && self.is_live(space, head, now);
+        let Some(stored) = writing.get(key).filter(|entry| is_meant(&entry.head)) else { return false };
         let head = Head { life: cut(life, now, keep), ..stored.head.clone() };
         writing.insert(key.to_owned(), Entry { head, payload: stored.payload.clone() });
         true
@@ -362,8 +364,8 @@ impl Store for LocalStore {
         Box::pin(async move { Ok(self.increment_now(space, increment)) })
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.expire_now(space, key, life, keep)) })
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.expire_now(space, expiry)) })
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
