@@ -143,20 +143,13 @@ async fn a_call_that_starts_while_a_fill_is_under_way_does_not_join_its_load() {
 }
 
 static FORGIVING: Function = Function::new(Plan {
-    here: || "forgiving",
     name: "forgiving",
-    template: None,
-    namespace: None,
-    tags: &[],
-    ttl: None,
-    value: "u32",
-    file: file!(),
-    line: line!(),
     policy: Policy {
         ttl: Some(Duration::from_secs(1)),
         stale_if_error: Some(Duration::from_secs(60)),
         ..Policy::DEFAULT
     },
+    ..Plan::DEFAULT
 });
 
 async fn forgiving(cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
