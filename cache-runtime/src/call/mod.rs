@@ -158,6 +158,7 @@ fn enter_by_key<'c, S: Shape>(
 ///
 /// The call that is to be loaded, if there is no answer yet.
 #[inline]
+#[allow(clippy::result_large_err, reason = "it moves once, into the future of the load, which is boxed")]
 pub fn ask<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
