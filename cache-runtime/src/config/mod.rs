@@ -9,10 +9,14 @@ use crate::{
 
 mod address;
 mod redis;
+mod sentinel;
+mod tls;
 mod variables;
 
 pub use address::Address;
 pub use redis::RedisConfig;
+pub use sentinel::SentinelConfig;
+pub use tls::TlsConfig;
 pub(crate) use variables::Variables;
 
 /// Where values are kept.

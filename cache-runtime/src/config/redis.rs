@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Address, Variables};
+use super::{Address, SentinelConfig, TlsConfig, Variables};
 use crate::error::{Error, Result};
 
 /// How to reach a Redis server.
@@ -21,8 +21,10 @@ pub struct RedisConfig {
     pub password: Option<SecretString>,
     /// The database number. Default 1.
     pub db: u32,
-    /// Whether to speak TLS. Default no.
-    pub tls: bool,
+    /// How to speak TLS; `None`, the default, for not at all.
+    pub tls: Option<TlsConfig>,
+    /// Who knows where the server is, in place of `host` and `port`. Default nobody.
+    pub sentinel: Option<SentinelConfig>,
     /// Some nodes of a Redis Cluster, in place of `host` and `port`; from one that answers the others
     /// are found. A cluster has only the database 0: `db` must be 0 or left at its default. Default
     /// none: a single server.
@@ -51,7 +53,8 @@ impl Default for RedisConfig {
             username: None,
             password: None,
             db: 1,
-            tls: false,
+            tls: None,
+            sentinel: None,
             cluster: Vec::new(),
             connections: 4,
             operation_timeout: Duration::from_millis(100),
@@ -71,6 +74,7 @@ impl fmt::Debug for RedisConfig {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("db", &self.db)
             .field("tls", &self.tls)
+            .field("sentinel", &self.sentinel)
             .field("cluster", &self.cluster)
             .field("connections", &self.connections)
             .field("operation_timeout", &self.operation_timeout)
@@ -91,7 +95,6 @@ impl RedisConfig {
                 host: variables.text("REDIS_HOST").unwrap_or(defaults.host),
                 port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
                 db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
-                tls: variables.flag("REDIS_TLS")?.unwrap_or(defaults.tls),
                 username: variables.text("REDIS_USERNAME"),
                 password: variables.text("REDIS_PASSWORD").map(SecretString::from),
                 ..Self::default()
@@ -104,6 +107,8 @@ impl RedisConfig {
         if config.username.is_none() {
             config.username = variables.text("REDIS_USERNAME");
         }
+        config.tls = TlsConfig::from_variables(variables, config.tls.is_some())?;
+        config.sentinel = SentinelConfig::from_variables(variables)?;
         config.cluster = variables.addresses("REDIS_CLUSTER")?;
         if config.is_cluster() {
             if let Some(other) = ["REDIS_URL", "REDIS_HOST"].into_iter().find(|name| variables.text(name).is_some()) {
@@ -112,6 +117,9 @@ impl RedisConfig {
                 )));
             }
             config.db = variables.number("REDIS_DB")?.unwrap_or(0);
+            if config.db != 0 {
+                return Err(config.wrong_database());
+            }
         }
         Ok(config)
     }
@@ -123,33 +131,23 @@ impl RedisConfig {
 
     /// What cannot be meant.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.is_cluster() && self.db != 0 && self.db != Self::default().db {
-            return Err(Error::config(format!(
-                "REDIS_DB is {}, and a cluster has only the database 0; leave it unset and choose a namespace",
-                self.db
-            )));
+        if self.is_cluster() && self.sentinel.is_some() {
+            return Err(Error::config("both a cluster and sentinels are named; a cluster needs no sentinels"));
         }
-        Ok(())
-    }
-
-    /// Which server this is, for people, and to tell whether two handles share one.
-    pub(crate) fn server(&self) -> String {
-        if !self.is_cluster() {
-            return Address::new(self.host.to_ascii_lowercase(), self.port).to_string();
-        }
-        let nodes: Vec<String> = self.cluster.iter().map(|node| node.to_string().to_ascii_lowercase()).collect();
-        nodes.join(",")
-    }
-
-    /// The hosts that are connected to first.
-    pub(crate) fn hosts(&self) -> Vec<&str> {
-        match self.is_cluster() {
-            true => self.cluster.iter().map(|node| node.host.as_str()).collect(),
-            false => vec![&self.host],
+        match self.is_cluster() && self.db != 0 && self.db != Self::default().db {
+            true => Err(self.wrong_database()),
+            false => Ok(()),
         }
     }
 
-    /// An address such as `redis://user:password@host:6379/1`.
+    fn wrong_database(&self) -> Error {
+        Error::config(format!(
+            "REDIS_DB is {}, and a cluster has only the database 0; leave it unset and choose a namespace",
+            self.db
+        ))
+    }
+
+    /// An address such as `redis://user:password@host:6379/1`, or `rediss://…` for TLS.
     ///
     /// # Errors
     ///
@@ -159,19 +157,16 @@ impl RedisConfig {
 
         let wrong =
             || Error::config("the Redis URL cannot be read; it must be like `redis://user:password@host:6379/1`");
-        let info = url.expose_secret().into_connection_info().map_err(|_| wrong())?;
-        let (host, port, tls) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, false),
-            ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port, true),
-            _ => return Err(wrong()),
-        };
+        let (plain, tls) = without_tls(url)?;
+        let info = plain.expose_secret().into_connection_info().map_err(|_| wrong())?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(wrong()) };
         let login = info.redis_settings();
-        let names_db = url.expose_secret().rsplit_once("//").is_some_and(|(_, rest)| {
+        let names_db = plain.expose_secret().rsplit_once("//").is_some_and(|(_, rest)| {
             rest.split_once('/').is_some_and(|(_, db)| db.starts_with(|first: char| first.is_ascii_digit()))
         });
         Ok(Self {
-            host,
-            port,
+            host: host.clone(),
+            port: *port,
             tls,
             username: login.username().map(ToOwned::to_owned),
             password: login.password().map(|password| SecretString::from(password.to_owned())),
@@ -180,4 +175,44 @@ impl RedisConfig {
             ..Self::default()
         })
     }
+
+    /// Which server this is, for people, and to tell whether two handles share one.
+    pub(crate) fn server(&self) -> String {
+        match &self.sentinel {
+            _ if self.is_cluster() => {
+                let nodes: Vec<String> = self.cluster.iter().map(ToString::to_string).collect();
+                nodes.join(",").to_ascii_lowercase()
+            }
+            Some(sentinel) => sentinel.name().to_ascii_lowercase(),
+            None => Address::new(self.host.to_ascii_lowercase(), self.port).to_string(),
+        }
+    }
+
+    /// The hosts that are connected to first.
+    pub(crate) fn hosts(&self) -> Vec<&str> {
+        match &self.sentinel {
+            _ if self.is_cluster() => self.cluster.iter().map(|node| node.host.as_str()).collect(),
+            Some(sentinel) => sentinel.addresses.iter().map(|address| address.host.as_str()).collect(),
+            None => vec![&self.host],
+        }
+    }
+}
+
+/// The URL as one without TLS, and whether it asked for TLS. We speak TLS ourselves.
+fn without_tls(url: &SecretString) -> Result<(SecretString, Option<TlsConfig>)> {
+    let url = url.expose_secret().trim();
+    let scheme = |name: &str| url.get(..name.len()).filter(|scheme| scheme.eq_ignore_ascii_case(name)).is_some();
+    // What would be left out in silence is refused: others take `#insecure` for certificates unchecked.
+    if url.rsplit_once('#').is_some_and(|(_, fragment)| fragment.eq_ignore_ascii_case("insecure")) {
+        return Err(Error::config(
+            "the Redis URL ends in `#insecure`, which is refused: without a check of the certificate anybody on the way \
+             can pose as the server; set REDIS_TLS_CA to the PEM file of the authority that signed it",
+        ));
+    }
+    let secure = ["rediss://", "valkeys://"].into_iter().find(|name| scheme(name));
+    let plain = match secure {
+        Some(name) => format!("redis://{}", &url[name.len()..]),
+        None => url.to_owned(),
+    };
+    Ok((SecretString::from(plain), secure.map(|_| TlsConfig::default())))
 }

@@ -83,6 +83,15 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// Takes the answers of the last calls from another run of them, after names were not where they were looked
+    /// for: stamps have to be read after the restart guard has run for the nodes that were
+    /// found at last.
+    pub(super) fn renew_last(&mut self, again: Self) {
+        let first = self.answers.len().saturating_sub(again.answers.len());
+        self.answers.splice(first.., again.answers);
+        self.number = again.number;
+    }
+
     /// The answers, unless one is an error.
     pub(super) fn all(self) -> Result<Vec<Value>> {
         self.answers.into_iter().map(checked).collect()

@@ -245,17 +245,15 @@ async fn travel<'k>(
     let values_len = values.len();
     let answered = if topology.is_cluster() {
         let gets = values.into_iter().map(|name| Call::command("GET", vec![name]));
-        let calls: Vec<Call> = [Call::command("MGET", stamps)].into_iter().chain(gets).collect();
+        let calls: Vec<Call> = gets.chain([Call::command("MGET", stamps)]).collect();
         let mut done = topology.run(errand, &calls).await?;
         if done.redirected {
-            let again = topology.run(errand, &calls[..1]).await?;
-            done.number = again.number;
-            done.answers.splice(..1, again.answers);
+            done.renew_last(topology.run(errand, &calls[values_len..]).await?);
         }
         let number = done.number;
-        let mut answers = done.all()?.into_iter();
-        let stamps = answers.next().ok_or_else(|| fault::unexpected("a read"))?;
-        (number, answer::list(stamps, "the stamps")?, answers.collect())
+        let mut values = done.all()?;
+        let stamps = values.pop().ok_or_else(|| fault::unexpected("a read"))?;
+        (number, answer::list(stamps, "the stamps")?, values)
     } else {
         let names = stamps.into_iter().chain(values).collect();
         let done = topology.run(errand, &[Call::command("MGET", names)]).await?;

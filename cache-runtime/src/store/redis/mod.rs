@@ -2,11 +2,15 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `dial`, `link`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `dial` | makes connections: TCP, TLS, the login; asks sentinels where the master is |
+//! | `topology`, `claims` | know which master of a cluster has which names, and find out when that changes |
+//! | `node`, `link`, `pool` | one server: share, watch and replace connections to it (bb8) |
 //! | `breaker`, `probe` | leave a server alone that does not answer, and find out when it does |
 //! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
-//! | `session` | one operation: a link, a deadline, commands in order |
-//! | `lanes` | reads of concurrent tasks, joined into one command |
+//! | `guard` | makes sure that a server still has what it was told before a new connection is used |
+//! | `errand` | calls on their way to the nodes that have their names, together and again if need be |
+//! | `session` | one operation at one node: a link, a deadline, commands in order |
+//! | `lanes` | reads of concurrent tasks from one node, joined into one trip |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
 //! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
@@ -14,9 +18,25 @@
 //!
 //! # Round trips
 //!
-//! A read, a lease, a fill and an invalidation are one each; one more when a stamp was missing,
+//! A read, a lease, a seizure, a fill and an invalidation are one each; so a miss is two and the fill,
+//! and a write by hand two. One more when a stamp was missing that a read needs,
 //! when an entry has tags that the caller does not know, when the server does not know a script,
 //! and at the first use of a namespace on a new connection.
+//!
+//! # A cluster
+//!
+//! What one script touches is in one slot: a value and its lease, and the stamps of a namespace. An operation
+//! that needs both sends to both at once, so it takes as long as the slower of the two. A master that
+//! cannot be reached takes its own names with it, and its namespaces where it has the stamps. Names that
+//! have moved are followed within the same deadline. While a slot is on its way, values are read and
+//! keys and patterns invalidated as ever; a load whose key is in it, or any whose stamps are, goes without the
+//! cache, since value and lease may be at two nodes just then.
+//!
+//! A replica that takes over may lack what its master acknowledged last. The restart guard makes everything of a
+//! namespace invalid when it meets a master that the namespace does not know, so a takeover is a
+//! cold start, as a restart is. One thing it cannot see: a master that nobody has asked for anything since it was
+//! replaced is found out within five seconds, and while it is cut off from the others it may
+//! answer until then.
 //!
 //! # What a timed-out command may do
 //!
@@ -30,7 +50,8 @@
 //!
 //! # Connections
 //!
-//! A [`Stamp`](super::Stamp) names the connection of its reading; lease and fill go back to it.
+//! A [`Stamp`](super::Stamp) names the connection of its reading; lease and fill go back to it. In a cluster it
+//! holds a number, and lease and fill go over connections that were made before it.
 //! A lost connection replaces every connection that was made before, since the others share its fate
 //! and each would cost one more error. Three time-outs in a row replace the one that they were on.
 
@@ -47,8 +68,8 @@ use crate::{
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
-    ServerInfo, Store, StoreFuture, Token,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery, Released, Seized,
+    Seizure, ServerInfo, Store, StoreFuture, Token,
 };
 
 mod answer;
@@ -135,7 +156,11 @@ impl RedisStore {
         let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
         let topology = Topology::new(config, tracked.clone())?;
         let tracking = Tracking::new(Arc::clone(&topology), tracked);
-        Ok(Self { topology, clock, label: config.server(), tracking })
+        let label = match config.is_cluster() {
+            true => config.server(),
+            false => format!("{}/{}", config.server(), config.db),
+        };
+        Ok(Self { topology, clock, label, tracking })
     }
 
     /// The server is known not to answer, and that was said: nobody finds out once more.
@@ -174,6 +199,10 @@ impl Store for RedisStore {
         Box::pin(self.lease(space, request))
     }
 
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(self.seize(space, seizure))
+    }
+
     fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
         Box::pin(async move { Ok(self.tracking.watch(space, key).await) })
     }
@@ -197,8 +226,8 @@ impl Store for RedisStore {
         Box::pin(self.increment(space, increment))
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(self.expire(space, key, life, keep))
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        Box::pin(self.expire(space, expiry))
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

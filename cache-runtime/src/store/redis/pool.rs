@@ -257,6 +257,10 @@ impl Pool {
         self.limit
     }
 
+    pub(super) fn follows_failover(&self) -> bool {
+        self.dialer.follows_failover()
+    }
+
     pub(super) fn breaker(&self) -> &Breaker {
         &self.breaker
     }

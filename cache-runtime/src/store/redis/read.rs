@@ -59,6 +59,11 @@ impl Stamps {
     fn floor(&self, tags: &[Box<str>]) -> u64 {
         tags.iter().filter_map(|tag| self.tags.get(tag)).copied().max().unwrap_or(0)
     }
+
+    /// What a load with these tags may depend on that begins now.
+    pub(super) fn in_force(&self, tags: &[Box<str>], link: u64) -> Stamp {
+        Stamp { incarnation: self.incarnation, born: self.clock, floor: self.floor(tags), link }
+    }
 }
 
 /// The number in `nonce:number`, if the nonce is this one.
@@ -95,7 +100,7 @@ impl RedisStore {
                 return Ok(reading);
             }
         }
-        Err(Error::unavailable(BACKEND, "the connection was lost between two parts of a read"))
+        Err(interrupted())
     }
 
     /// Values and stamps. In a cluster each node's values are read through its lanes, with the stamps each
@@ -147,11 +152,28 @@ impl RedisStore {
                 &completed
             }
         };
-        let (incarnation, born, floor) = (stamps.incarnation, stamps.clock, stamps.floor(tags));
-        let stamp = Stamp { incarnation, born, floor, link: trip.number };
+        let stamp = stamps.in_force(tags, trip.number);
         let now = self.clock.now();
         let found = opened.into_iter().map(|opened| found(opened, stamps, now)).collect();
         Ok(Some(Reading { found, stamp }))
+    }
+
+    /// What is found in one value, which was read with `stamps`, those of `known` tags.
+    pub(super) async fn judge_one(
+        &self,
+        errand: &Errand<'_>,
+        value: Value,
+        mut stamps: Stamps,
+        known: &[Box<str>],
+    ) -> Result<Found> {
+        let opened = [Opened::new(answer::bytes(value))];
+        let of_entry = tags_of_entries(&stamps, &opened, known);
+        if !of_entry.is_empty() {
+            let all = known.iter().map(|tag| &**tag).chain(of_entry).collect();
+            stamps = self.complete(errand, all).await?.ok_or_else(interrupted)?;
+        }
+        let [opened] = opened;
+        Ok(found(opened, &stamps, self.clock.now()))
     }
 
     /// The stamps of every tag that matters. What was missing is made; what belongs to an entry alone
@@ -169,6 +191,10 @@ impl RedisStore {
         let stamps = ensured(answer, tags)?;
         Ok(vouched.then_some(stamps))
     }
+}
+
+fn interrupted() -> Error {
+    Error::unavailable(BACKEND, "the connection was lost between two parts of a read")
 }
 
 /// The tags of entries that are not among those that were asked for, each once.

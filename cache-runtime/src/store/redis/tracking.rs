@@ -42,7 +42,7 @@ use crate::{
 };
 
 use super::{
-    dial::RunId,
+    dial::{Driver, RunId},
     hearing::{EndsWithThis, Hearing, Tracked},
     names::Names,
     node::Node,
@@ -216,13 +216,14 @@ impl Ear {
 struct Voice {
     node: Arc<Node>,
     connection: MultiplexedConnection,
+    _driver: Driver,
 }
 
 impl Voice {
     async fn of(node: &Arc<Node>, hearing: &Arc<Hearing>) -> Result<Self> {
         let heard = Arc::clone(hearing);
-        let connection = node.dialer.dial_listener(move |push| heard.hear(&push)).await?;
-        Ok(Self { node: Arc::clone(node), connection })
+        let (connection, driver) = node.dialer.dial_listener(move |push| heard.hear(&push)).await?;
+        Ok(Self { node: Arc::clone(node), connection, _driver: driver })
     }
 
     async fn run_id(&mut self) -> Result<RunId> {

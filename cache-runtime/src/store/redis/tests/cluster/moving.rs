@@ -1,6 +1,7 @@
 //! Slots that go from one master to another.
 
 use super::*;
+use crate::store::Over;
 
 /// A key with its slot on the way to another master.
 struct Moving {
@@ -76,11 +77,8 @@ async fn values_on_their_way_are_read_and_no_call_waits() {
     assert_eq!(on.text(key).await.as_deref(), Some("1"), "not moved yet");
     moving.cluster.move_names(&[&moving.value()], from, to);
     assert_eq!(on.text(key).await.as_deref(), Some("1"), "moved");
-    let loads = on.store.lease(
-        &on.space,
-        LeaseRequest { key, ttl: conformance::LONG, seen: None, stamp: on.stamp(&[]).await, force: true },
-    );
-    let error = loads.await.unwrap_err();
+    let seizure = Seizure { key, ttl: conformance::LONG, tags: &[], over: Over::Anything };
+    let error = on.store.seize(&on.space, seizure).await.unwrap_err();
     assert!(error.to_string().contains("TRYAGAIN"), "the value is here, its lease would be nowhere: {error}");
     moving.cluster.end_move(moving.slot, from, to);
     assert_eq!(on.text(key).await.as_deref(), Some("1"));
