@@ -219,8 +219,6 @@ pub struct LeaseRequest<'a> {
     pub seen: Option<Token>,
     /// What the read before found in force.
     pub stamp: Stamp,
-    /// A write by hand takes the lease from whoever holds it and does not look at `seen`.
-    pub force: bool,
 }
 
 /// The answer to a lease request.
@@ -232,6 +230,55 @@ pub enum Lease {
     Held,
     /// The stored entry is not the one that the caller saw: read again.
     Changed,
+}
+
+/// Takes the right to fill a key from whoever holds it: for a value that is known, or made, without
+/// a look at what is stored. What is being loaded is older.
+#[derive(Debug, Clone, Copy)]
+pub struct Seizure<'a> {
+    /// The key, without its namespace.
+    pub key: &'a str,
+    /// How long the lease lives unless it is renewed.
+    pub ttl: Duration,
+    /// The tags that are known before the value is.
+    pub tags: &'a [Box<str>],
+    /// What may be stored now.
+    pub over: Over,
+}
+
+/// What a write may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Anything.
+    Anything,
+    /// What has this token at its head, valid or not; `None` is nothing at all.
+    Only(Option<Token>),
+}
+
+impl Over {
+    /// Whether what has `seen` at its head may be replaced.
+    pub(crate) fn allows(self, seen: Option<Token>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Only(expected) => seen == expected,
+        }
+    }
+}
+
+/// The answer to a seizure.
+#[derive(Debug, Clone)]
+pub enum Seized {
+    /// The caller may fill with this token.
+    Granted {
+        /// The lease's token.
+        token: Token,
+        /// What the value may depend on: it was in force after the seizure was asked for.
+        stamp: Stamp,
+        /// What is stored, and may be replaced.
+        seen: Option<Token>,
+    },
+    /// Something else is stored, and all leases are as they were.
+    Refused(Found),
 }
 
 /// What a fill stores.
@@ -275,6 +322,28 @@ pub enum Filled {
     Overtaken,
     /// The lease was gone: the key was invalidated, written by hand or the lease ran out.
     Rejected,
+}
+
+/// New deadlines of an entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Expiry<'a> {
+    /// The key, without its namespace.
+    pub key: &'a str,
+    /// From now until when it may be served.
+    pub life: Life,
+    /// How long the store keeps the entry from now on.
+    pub keep: Duration,
+    /// Only while the entry has this life. Another one may be stored since, of a shorter ttl.
+    pub was: Option<Life>,
+}
+
+impl Expiry<'_> {
+    /// Whether the entry with this head is meant.
+    pub(crate) fn is_of(&self, head: &Head) -> bool {
+        // A store may cut `dead_at`.
+        let times = |life: Life| (life.since, life.fresh_until);
+        self.was.is_none_or(|was| times(was) == times(head.life))
+    }
 }
 
 /// What `increment` came to.
@@ -344,6 +413,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Takes the right to fill a key.
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease>;
 
+    /// Takes the right to fill a key from whoever holds it, and tells what is in force, in the same
+    /// trip. Loads wait for this lease as for any other.
+    ///
+    /// One more round trip when it is refused by an entry that has tags which are not in the
+    /// request's.
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized>;
+
     /// Begins to watch for the end of the lease on a key, whoever holds it. The future is over when
     /// it ends after this was answered; it may be over for no reason, and some ends are not told, so
     /// that the caller looks again after a while in any case. Whoever watches first and looks then
@@ -365,8 +441,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Adds to a whole number.
     fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented>;
 
-    /// Gives a valid entry new deadlines; `false` when there is none.
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool>;
+    /// Gives a valid entry new deadlines; `false` when there is none, or it is not the one that is meant.
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool>;
 
     /// Removes values and leases. Returns how many values were there.
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64>;

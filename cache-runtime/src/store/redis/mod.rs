@@ -15,7 +15,8 @@
 //!
 //! # Round trips
 //!
-//! A read, a lease, a fill and an invalidation are one each; one more when a stamp was missing,
+//! A read, a lease, a seizure, a fill and an invalidation are one each; so a miss is two and the fill,
+//! and a write by hand two. One more when a stamp was missing that a read needs,
 //! when an entry has tags that the caller does not know, when the server does not know a script,
 //! and at the first use of a namespace on a new connection.
 //!
@@ -46,8 +47,8 @@ use crate::{
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
-    ServerInfo, Store, StoreFuture, Token,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery, Released, Seized,
+    Seizure, ServerInfo, Store, StoreFuture, Token,
 };
 
 mod answer;
@@ -177,6 +178,10 @@ impl Store for RedisStore {
         Box::pin(self.lease(space, request))
     }
 
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(self.seize(space, seizure))
+    }
+
     fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
         Box::pin(async move { Ok(self.tracking.watch(space, key).await) })
     }
@@ -200,8 +205,8 @@ impl Store for RedisStore {
         Box::pin(self.increment(space, increment))
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(self.expire(space, key, life, keep))
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        Box::pin(self.expire(space, expiry))
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
