@@ -66,6 +66,7 @@ fn main() {
         ["fill", contender] => memory::fill(contender),
         ["hits", count] => hits::run(number(count), peers::ours::NAME),
         ["hits", count, contender] => hits::run(number(count), contender),
+        ["misses", count, contender] => hits::misses(number(count), contender),
         _ => stop(USAGE),
     }
 }

@@ -171,7 +171,7 @@ pub use cache_macros::{CacheKey, cached, invalidates, refreshes};
 pub use cache::{Add, Builder, Cache, GetOrLoad, Set, SetMany};
 pub use clock::{Clock, Millis};
 pub use codec::{Shared, Stored, coding::Codec};
-pub use config::{Backend, RedisConfig};
+pub use config::{Address, Backend, RedisConfig, SentinelConfig, TlsConfig};
 pub use error::{Error, Result};
 pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};

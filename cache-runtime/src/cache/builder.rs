@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     codec::{Coding, coding::Codec},
     coherence::Coherence,
-    config::{Backend, RedisConfig, Settings, Variables},
+    config::{Backend, RedisConfig, SentinelConfig, Settings, TlsConfig, Variables},
     error::{Error, Result},
     flight::Flights,
     invalidate,
@@ -123,7 +123,7 @@ impl Builder {
         self
     }
 
-    /// The Redis server as a URL: `redis://user:password@host:6379/1`.
+    /// The Redis server as a URL: `redis://user:password@host:6379/1`, or `rediss://…` for TLS.
     ///
     /// # Errors
     ///
@@ -131,8 +131,22 @@ impl Builder {
     pub fn redis_url(mut self, url: impl Into<String>) -> Result<Self> {
         let RedisConfig { host, port, username, password, db, tls, .. } =
             RedisConfig::from_url(&SecretString::from(url.into()))?;
+        let tls = tls.map(|asked| self.redis.tls.take().unwrap_or(asked));
         self.redis = RedisConfig { host, port, username, password, db, tls, ..self.redis };
         Ok(self)
+    }
+
+    /// TLS to the server and to its sentinels: `.redis_tls(TlsConfig::default())`. Default: none, unless the URL
+    /// begins with `rediss://`.
+    pub fn redis_tls(mut self, tls: TlsConfig) -> Self {
+        self.redis.tls = Some(tls);
+        self
+    }
+
+    /// Sentinels that know where the server is; its host and port are then not used. Default: none.
+    pub fn redis_sentinel(mut self, sentinel: SentinelConfig) -> Self {
+        self.redis.sentinel = Some(sentinel);
+        self
     }
 
     /// The longest that one operation on the backend may take, connecting included; a call of an
@@ -249,8 +263,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// A setting that cannot be used, or credentials that the server refuses. A server that
-    /// cannot be reached is no error: it is logged once, and used as soon as it is there.
+    /// A setting that cannot be used, credentials that the server refuses, or a certificate that one side does
+    /// not accept. A server that cannot be reached is no error: it is logged once, and used as soon
+    /// as it is there.
     pub async fn build(self) -> Result<Cache> {
         self.check()?;
         if !self.needs_redis() {
@@ -311,9 +326,6 @@ impl Builder {
         }
         if self.settings.ttl.is_zero() {
             return Err(Error::config("the default ttl is 0; give at least one millisecond"));
-        }
-        if self.redis.tls {
-            return Err(Error::config("TLS to Redis is not supported yet; leave REDIS_TLS unset and use `redis://`"));
         }
         Ok(())
     }
@@ -380,6 +392,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Address;
 
     fn from(variables: &[(&str, &str)]) -> Result<Builder> {
         let find = |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, text)| (*text).to_owned());
@@ -392,7 +405,7 @@ mod tests {
         assert_eq!(builder.settings, Settings::default());
         assert_eq!((builder.settings.backend, builder.settings.ttl), (Backend::Local, Duration::from_secs(300)));
         assert_eq!((builder.redis.host.as_str(), builder.redis.port, builder.redis.db), ("127.0.0.1", 6379, 1));
-        assert!(builder.redis.password.is_none() && !builder.redis.tls);
+        assert!(builder.redis.password.is_none() && builder.redis.tls.is_none() && builder.redis.sentinel.is_none());
     }
 
     #[test]
@@ -411,7 +424,14 @@ mod tests {
             ("REDIS_USERNAME", "app"),
             ("REDIS_PASSWORD", "secret-word"),
             ("REDIS_DB", "3"),
-            ("REDIS_TLS", "false"),
+            ("REDIS_TLS", "true"),
+            ("REDIS_TLS_CA", "ca.pem"),
+            ("REDIS_TLS_CERT", "cert.pem"),
+            ("REDIS_TLS_KEY", "key.pem"),
+            ("REDIS_SENTINELS", "a:1,b:2"),
+            ("REDIS_SENTINEL_MASTER", "main"),
+            ("REDIS_SENTINEL_USERNAME", "looker"),
+            ("REDIS_SENTINEL_PASSWORD", "other-word"),
         ])
         .unwrap();
         assert_eq!((builder.settings.max_value_bytes, builder.settings.coding.codec), (2_000, Codec::Json));
@@ -421,7 +441,12 @@ mod tests {
             (Backend::Redis, Duration::from_secs(600), 0, 1000)
         );
         assert_eq!(builder.namespace.as_deref(), Some("shop"));
-        let RedisConfig { host, port, username, password, db, .. } = builder.redis;
+        let RedisConfig { host, port, username, password, db, tls, sentinel, .. } = builder.redis;
+        assert_eq!(tls, Some(TlsConfig::default().ca("ca.pem").client_certificate("cert.pem", "key.pem")));
+        let SentinelConfig { addresses, master, username: looker, password: other } = sentinel.unwrap();
+        assert_eq!(addresses, [Address::new("a", 1), Address::new("b", 2)]);
+        assert_eq!((master.as_str(), looker.as_deref()), ("main", Some("looker")));
+        assert_eq!(other.unwrap().expose_secret(), "other-word");
         assert_eq!((host.as_str(), port, username.as_deref(), db), ("db", 7000, Some("app"), 3));
         assert_eq!(password.unwrap().expose_secret(), "secret-word");
     }
@@ -456,6 +481,25 @@ mod tests {
             let error = from(&[(name, text)]).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(text) && error.contains(accepted), "{error}");
         }
+    }
+
+    #[test]
+    fn tls_is_on_if_the_url_or_the_variable_says_so() {
+        let tls = |variables: &[(&str, &str)]| from(variables).unwrap().redis.tls;
+        let ca = Some(TlsConfig::default().ca("ca.pem"));
+        assert_eq!(tls(&[("REDIS_URL", "rediss://db"), ("REDIS_TLS_CA", "ca.pem")]), ca);
+        assert_eq!(tls(&[("REDIS_URL", "redis://db"), ("REDIS_TLS", "1"), ("REDIS_TLS_CA", "ca.pem")]), ca);
+        assert_eq!(tls(&[("REDIS_URL", "redis://db"), ("REDIS_TLS", "0")]), None);
+        let error = from(&[("REDIS_TLS_CA", "ca.pem")]).unwrap_err().to_string();
+        assert!(error.contains("REDIS_TLS=true"), "{error}");
+    }
+
+    #[test]
+    fn sentinels_are_addresses_and_the_master_has_its_usual_name() {
+        let sentinel = from(&[("REDIS_SENTINELS", "a:1")]).unwrap().redis.sentinel.unwrap();
+        assert_eq!(sentinel.master, "mymaster");
+        let error = from(&[("REDIS_SENTINELS", "redis://:secret-word@a:1")]).unwrap_err().to_string();
+        assert!(error.contains("REDIS_SENTINELS") && !error.contains("secret-word"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, IntoFuture},
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -51,8 +52,9 @@ impl Cache {
 
     async fn read_values<T: Stored>(&self, keys: &[&str]) -> Result<Vec<Option<T>>> {
         let codec = Codec::<T>::stored();
-        let looks = self.counted(call::look_up(self, keys, &[], &codec, None).await)?;
-        keys.iter().zip(looks.looked).map(|(key, looked)| self.value_of(key, looked, looks.now)).collect()
+        let full_keys: Vec<Arc<str>> = keys.iter().map(|key| self.space.full_key(key).into()).collect();
+        let looks = self.counted(call::look_up(self, &full_keys, &[], &codec, None).await)?;
+        keys.iter().zip(looks.looks).map(|(key, look)| self.value_of(key, look.looked, looks.now)).collect()
     }
 
     fn value_of<T>(&self, key: &str, looked: Looked<T>, now: Millis) -> Result<Option<T>> {

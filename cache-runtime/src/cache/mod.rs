@@ -119,6 +119,11 @@ impl Space {
         format!("{}{key}", self.prefix)
     }
 
+    /// The key without this namespace's prefix.
+    pub(crate) fn key_in<'k>(&self, full_key: &'k str) -> &'k str {
+        full_key.get(self.prefix.len()..).unwrap_or_default()
+    }
+
     pub(crate) fn tag_slot(&self, tag: &str) -> Slot {
         Epochs::tag(self.namespace.as_str(), tag)
     }

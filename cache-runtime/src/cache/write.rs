@@ -34,6 +34,9 @@ impl Draft {
     /// What the store is given under a key; the life begins now.
     pub(crate) fn seal(&self, cache: &Cache, key: &str, stamp: Stamp) -> Result<Value> {
         let Cache { inner, space } = cache;
+        if inner.settings.coding.leaves_as_it_is(&self.encoded) {
+            return Ok(self.unsealed(cache));
+        }
         let full_key = space.full_key(key);
         let born = (stamp.incarnation, stamp.born);
         let place = Place { full_key: &full_key, born, tags: &self.tags, shape: self.shape };
@@ -116,7 +119,7 @@ impl Cache {
             Seized::Refused(found) => return Ok(Put::Refused(found)),
         };
         // Dropped at the await below, it gives the lease back: loads need not wait for it.
-        let leased = Leased::new(self, key, token);
+        let leased = Leased::new(self, &self.space.full_key(key).into(), token);
         let _advance = AdvanceAtEnd { cache: self, key };
         let fill = Fill { key, token, stamp, value: Some(draft.seal(self, key, stamp)?) };
         let filled = inner.store.fill(&space.namespace, fill).await;

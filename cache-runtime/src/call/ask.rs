@@ -2,7 +2,7 @@
 
 use super::{
     Cached, Call,
-    look_up::{Fence, Looked, look_up},
+    look_up::{Fence, Look, Looked, look_up_one},
     stale,
 };
 use crate::{
@@ -83,15 +83,9 @@ impl<S: Shape> Call<'_, S> {
         if !self.codec.is_stored() {
             return self.ask_near();
         }
-        let keys = [self.key()];
-        let look_up = look_up(&self.cache, &keys, &self.tags, &self.codec, self.function);
+        let look_up = look_up_one(&self.cache, &self.full_key, &self.tags, &self.codec, self.function);
         match self.budget.spending(look_up).await {
-            Ok(mut looks) => match (looks.looked.pop(), looks.seen.pop(), looks.fences.pop()) {
-                (Some(looked), Some(seen), Some(fence)) => {
-                    Asked::new(looked, View { seen, stamp: looks.stamp, fence }, looks.now)
-                }
-                _ => Asked::Unusable,
-            },
+            Ok((Look { looked, seen, fence }, stamp, now)) => Asked::new(looked, View { seen, stamp, fence }, now),
             Err(error) => {
                 self.failed("reading", &error);
                 Asked::Unusable

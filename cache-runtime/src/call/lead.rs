@@ -49,7 +49,7 @@ pub(super) struct Permit<S: Shape> {
 impl<S: Shape> Permit<S> {
     /// What whoever runs the load needs, and what to fall back on.
     pub(super) fn into_grant(self, call: &Call<'_, S>, lead: Lead) -> (Grant, Option<Kept<S>>) {
-        let leased = self.token.map(|token| Leased::new(&call.cache, call.key(), token));
+        let leased = self.token.map(|token| Leased::new(&call.cache, &call.full_key, token));
         (Grant { lead, view: self.view, leased }, self.fallback)
     }
 }
@@ -170,7 +170,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// The lease, if it can be had at once.
     pub(super) async fn take_lease(&self, view: &View) -> Option<Leased> {
         match self.request_lease(view).await {
-            Some(Lease::Granted(token)) => Some(Leased::new(&self.cache, self.key(), token)),
+            Some(Lease::Granted(token)) => Some(Leased::new(&self.cache, &self.full_key, token)),
             _ => None,
         }
     }

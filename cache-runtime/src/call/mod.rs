@@ -30,7 +30,7 @@ pub use batch::Batch;
 pub(crate) use batch::Pieces;
 use budget::Budget;
 pub(crate) use fill::Leased;
-pub(crate) use look_up::{Looked, look_near, look_up, read};
+pub(crate) use look_up::{Looked, look_near, look_up, look_up_one, read};
 use stale::StartBackground;
 pub use stale::{Background, Refresh};
 
@@ -42,7 +42,7 @@ use crate::{
     error::Error,
     flight::Outcome,
     invalidate,
-    key::{self, KeyWriter, RawWords, Rendered},
+    key::{self, KeyWriter, RawArgs, Rendered},
     near::{AtHandCall, NearEntry},
     policy::{IntoTtl, Policy},
     scope::{self, Scope},
@@ -67,7 +67,7 @@ pub struct Call<'c, S: Shape> {
     shape: Shaped<S>,
     codec: Codec<S::Value>,
     /// Namespace and key; empty for a call that does not use the cache.
-    full_key: Box<str>,
+    full_key: Arc<str>,
     /// How the call uses the cache.
     scope: Scope,
     budget: Budget,
@@ -119,7 +119,7 @@ impl<'c, T> ByValue<'c, T> {
 /// Nothing is allocated and nothing waited for on a hit. `write` writes the key; it runs once for
 /// the arguments as they are, and once more for the key's text unless this thread has the answer
 /// at hand.
-#[inline]
+#[inline(always)]
 pub fn enter<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
@@ -131,19 +131,32 @@ pub fn enter<'c, S: Shape>(
     if let Some(value) = args.and_then(|args| at_hand::<S>(&codec, function, cache, args)) {
         return Enter::Hit(value);
     }
+    enter_by_key(shape, codec, (function, args), cache, &write)
+}
+
+/// Not at hand. Kept out of the generated code, which what is at hand passes through.
+#[inline(never)]
+fn enter_by_key<'c, S: Shape>(
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    call: (&'static Function, Option<RawArgs>),
+    cache: &Cache,
+    write: &dyn Fn(&mut KeyWriter),
+) -> Enter<'c, S> {
+    let (function, _) = call;
     let space = cache.space_of(Some(function));
     key::with_rendered(&space.prefix, function.plan().policy.version, write, |key| {
-        begin(shape, codec, Some((function, args)), cache, key)
+        begin(shape, codec, Some(call), cache, key)
     })
 }
 
 /// The answer of a call that this thread has answered before, if nothing else is to be done about it.
-#[inline]
+#[inline(always)]
 fn at_hand<S: Shape>(
     codec: &Codec<S::Value>,
     function: &'static Function,
     cache: &Cache,
-    args: RawWords,
+    args: RawArgs,
 ) -> Option<S::Return> {
     let inner = &*cache.inner;
     let near = inner.near.as_ref()?;
@@ -153,9 +166,7 @@ fn at_hand<S: Shape>(
     }
     let call = AtHandCall::new(function.number(), cache.space.number, args)?;
     let take = |value: Option<&Packed>| Cached::<S>::from_near(codec, value).map(Cached::into_return);
-    let value = near.at_hand(&call, inner.present(), inner.clock.now(), take)?;
-    inner.counters.add_hit(function);
-    Some(value)
+    near.at_hand(&call, inner.present(), inner.clock.now(), take)
 }
 
 /// As [`enter`], for a call by hand.
@@ -177,7 +188,7 @@ pub(crate) fn enter_by_hand<'c, S: Shape>(
 fn begin<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
-    call: Option<(&'static Function, Option<RawWords>)>,
+    call: Option<(&'static Function, Option<RawArgs>)>,
     cache: &Cache,
     key: Result<Rendered<'_>, &str>,
 ) -> Enter<'c, S> {
@@ -230,7 +241,7 @@ pub fn skip<'c, S: Shape>(
 fn near_hit<S: Shape>(
     codec: &Codec<S::Value>,
     cache: &Cache,
-    call: Option<(&'static Function, Option<RawWords>)>,
+    call: Option<(&'static Function, Option<RawArgs>)>,
     key: Rendered<'_>,
 ) -> Option<(S::Return, Due)> {
     let inner = &*cache.inner;
@@ -254,13 +265,13 @@ fn near_hit<S: Shape>(
 }
 
 /// A hit of a sliding value is more than its answer.
-fn keep_at_hand(cache: &Cache, call: Option<(&'static Function, Option<RawWords>)>, entry: &Arc<NearEntry>) {
+fn keep_at_hand(cache: &Cache, call: Option<(&'static Function, Option<RawArgs>)>, entry: &Arc<NearEntry>) {
     let Some((function, Some(args))) = call else { return };
     let policy = &function.plan().policy;
     if let (Some(near), false) = (&cache.inner.near, policy.sliding)
         && let Some(call) = AtHandCall::new(function.number(), cache.space.number, args)
     {
-        near.keep_at_hand(call, entry, stale::next_due(policy, entry.life));
+        near.keep_at_hand(call, entry, stale::next_due(policy, entry.life), || cache.inner.counters.own_hits(function));
     }
 }
 
@@ -422,7 +433,7 @@ impl<'c, S: Shape> Call<'c, S> {
 
     /// The key without its namespace.
     fn key(&self) -> &str {
-        self.full_key.get(self.cache.space.prefix.len()..).unwrap_or_default()
+        self.cache.space.key_in(&self.full_key)
     }
 
     fn count(&self, count: Count) {

@@ -49,7 +49,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         match self.budget.spending(inner.store.seize(&space.namespace, seizure)).await {
             Ok(Seized::Granted { token, stamp, seen }) => Replacement {
                 view: Some(View { seen, stamp, fence }),
-                leased: Some(Leased::new(&self.cache, self.key(), token)),
+                leased: Some(Leased::new(&self.cache, &self.full_key, token)),
             },
             // Nothing is refused over anything.
             Ok(Seized::Refused(_)) => Replacement { view: None, leased: None },

@@ -36,7 +36,7 @@ fn slide_near(cache: &Cache, full_key: &str, was: Life, life: Life, now: Millis)
 }
 
 fn slide_stored(cache: Cache, full_key: &str, was: Life, life: Life) {
-    let key: Box<str> = full_key.get(cache.space.prefix.len()..).unwrap_or_default().into();
+    let key: Box<str> = cache.space.key_in(full_key).into();
     let keep = Duration::from_millis(life.dead_at.saturating_sub(life.since));
     task::detach(async move {
         let Cache { inner, space } = &cache;

@@ -113,8 +113,8 @@ impl Flights {
 
     /// Joins the key's flight or begins one. A flight that an invalidation has overtaken is
     /// left to those who are in it.
-    pub(crate) fn join(self: &Arc<Self>, full_key: &str, value: TypeId, epoch: Epoch) -> Seat {
-        let key = FlightKey { full_key: full_key.into(), value };
+    pub(crate) fn join(self: &Arc<Self>, full_key: &Arc<str>, value: TypeId, epoch: Epoch) -> Seat {
+        let key = FlightKey { full_key: Arc::clone(full_key), value };
         let mut shard = self.shard(&key);
         if let Some(flight) = shard.get(&key)
             && flight.epoch == epoch
@@ -130,8 +130,8 @@ impl Flights {
     }
 
     /// A waiter's seat in the key's flight, if another caller leads it now.
-    pub(crate) fn join_if_led(self: &Arc<Self>, full_key: &str, value: TypeId, epoch: Epoch) -> Option<Wait> {
-        let key = FlightKey { full_key: full_key.into(), value };
+    pub(crate) fn join_if_led(self: &Arc<Self>, full_key: &Arc<str>, value: TypeId, epoch: Epoch) -> Option<Wait> {
+        let key = FlightKey { full_key: Arc::clone(full_key), value };
         let flight = self.shard(&key).get(&key).filter(|flight| flight.epoch == epoch).map(Arc::clone)?;
         let mut state = flight.lock();
         if !state.led || state.end.is_some() {
@@ -237,12 +237,12 @@ mod tests {
     fn nobody_joins_between_the_proof_and_the_end() {
         let (flights, shape) = (Arc::new(Flights::new()), TypeId::of::<()>());
         let epoch = Epochs::new().of([Epochs::key("app:n")]);
-        let Seat::Lead(lead) = flights.join("app:n", shape, epoch) else { panic!("the first one leads") };
+        let Seat::Lead(lead) = flights.join(&"app:n".into(), shape, epoch) else { panic!("the first one leads") };
         lead.begin_attempt();
         let mut late = None;
         lead.end(Some(Outcome::None), || {
             let flights = Arc::clone(&flights);
-            late = Some(thread::spawn(move || matches!(flights.join("app:n", shape, epoch), Seat::Lead(_))));
+            late = Some(thread::spawn(move || matches!(flights.join(&"app:n".into(), shape, epoch), Seat::Lead(_))));
             thread::sleep(Duration::from_millis(50)); // the time in which it would join
             true
         });

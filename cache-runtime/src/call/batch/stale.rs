@@ -1,6 +1,9 @@
 //! Answers past their ttl, loads that go on beside their caller, and loads that do not read.
 
-use std::{future::Future, sync::Mutex};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::future::join_all;
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -26,7 +29,7 @@ use crate::{
 
 /// Starts the function for some ids, so that it outlives its caller; `None` where there is no
 /// tokio runtime to run it.
-pub(super) type StartBatch<'c, T, R> = Box<dyn FnOnce(Vec<T>, Box<str>, Jobs) -> Option<JoinHandle<R>> + Send + 'c>;
+pub(super) type StartBatch<'c, T, R> = Box<dyn FnOnce(Vec<T>, Arc<str>, Jobs) -> Option<JoinHandle<R>> + Send + 'c>;
 
 /// A hit that is to be refreshed.
 pub(super) struct Due {
@@ -105,8 +108,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     }
 
     /// What only these ids in this order are called.
-    fn name(&self, slots: impl IntoIterator<Item = usize>) -> Box<str> {
-        slots.into_iter().flat_map(|index| [&*self.slots[index].call.full_key, "\n"]).collect()
+    fn name(&self, slots: impl IntoIterator<Item = usize>) -> Arc<str> {
+        let keys = slots.into_iter().flat_map(|index| [&*self.slots[index].call.full_key, "\n"]);
+        keys.collect::<String>().into()
     }
 
     /// Whether the load is to outlive this caller: it may go away, or be answered before the end.

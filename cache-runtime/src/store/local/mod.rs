@@ -153,7 +153,11 @@ impl LocalStore {
         let key = self.key(space, request.key);
         let now = self.clock.now();
         let mut writing = self.shard(key).lock();
-        if writing.get(key).map(|entry| entry.head.token) != request.seen {
+        let is_as_seen = match request.seen {
+            None => !writing.has(key),
+            Some(seen) => writing.get(key).is_some_and(|entry| entry.head.token == seen),
+        };
+        if !is_as_seen {
             return Lease::Changed;
         }
         // Nobody waits for a load that is doomed.
@@ -195,13 +199,10 @@ impl LocalStore {
         let shard = self.shard(key);
         let now = self.clock.now();
         let mut writing = shard.lock();
-        if writing.leases.get_own(key, token, now).is_none() {
-            return Filled::Rejected;
-        }
-        writing.leases.remove(key);
+        let Some(owned) = writing.leases.take_own(key, token, now) else { return Filled::Rejected };
         let current = self.stamps.with(space, now, |space| still_holds(space, &stamp, value.as_ref()));
         match value {
-            Some(value) if current => writing.insert(key, entry(value, token, &stamp, now)),
+            Some(value) if current => writing.insert(owned, entry(value, token, &stamp, now)),
             // It would be invalid from the start; what it was to replace goes as well.
             Some(_) => writing.remove(key),
             None => {}
@@ -235,7 +236,7 @@ impl LocalStore {
             },
         };
         writing.leases.remove(key);
-        writing.insert(key, next);
+        writing.insert(key.to_owned(), next);
         drop(writing);
         self.sweep_if_due(shard);
         Incremented::To(sum)
@@ -249,7 +250,7 @@ impl LocalStore {
         let is_meant = |head: &Head| expiry.is_of(head) && self.is_live(space, head, now);
         let Some(stored) = writing.get(key).filter(|entry| is_meant(&entry.head)) else { return false };
         let head = Head { life: cut(life, now, keep), ..stored.head.clone() };
-        writing.insert(key, Entry { head, payload: stored.payload.clone() });
+        writing.insert(key.to_owned(), Entry { head, payload: stored.payload.clone() });
         true
     }
 

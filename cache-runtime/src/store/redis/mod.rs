@@ -2,7 +2,8 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `dial`, `link`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `dial` | makes connections: TCP, TLS, the login; asks sentinels where the master is |
+//! | `link`, `pool` | share, watch and replace connections (bb8) |
 //! | `breaker`, `probe` | leave a server alone that does not answer, and find out when it does |
 //! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
 //! | `session` | one operation: a link, a deadline, commands in order |
@@ -127,7 +128,7 @@ impl RedisStore {
         let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
         let pool = Arc::new(Pool::new(dialer.clone(), config, tracked.clone())?);
         let tracking = Tracking::new(dialer, pool.shared(), tracked);
-        let label = format!("{}:{}/{}", config.host, config.port, config.db);
+        let label = format!("{}/{}", config.server(), config.db);
         let lanes = Arc::new(Lanes::new(Arc::clone(&pool)));
         Ok(Self { pool, lanes, clock, label, tracking })
     }
