@@ -11,6 +11,7 @@ use crate::store::conformance::{self, Fixture};
 mod faults;
 mod joined;
 mod protocol;
+mod races;
 mod recovery;
 mod waking;
 
