@@ -320,7 +320,7 @@ async fn a_hit_slides_the_ttl(setup: Setup) {
         assert_eq!(service.sliding(1).await, Ok(0));
         // On a server the longer life is written beside the caller.
         let mut left = 2_000;
-        while !lives(&setup.cache, "sliding:1", &setup).await {
+        while !setup.lives_a_whole_ttl("sliding:1").await {
             left -= 1;
             assert!(left > 0, "the life was not lengthened");
             tokio::time::sleep(Duration::from_millis(1)).await; // lets the write end
@@ -328,13 +328,6 @@ async fn a_hit_slides_the_ttl(setup: Setup) {
     }
     setup.clock.advance(Duration::from_secs(10));
     assert_eq!(service.sliding(1).await, Ok(1));
-}
-
-/// Whether the stored deadline of an entry is a whole ttl of 10 s ahead.
-async fn lives(cache: &Cache, key: &str, setup: &Setup) -> bool {
-    let Some(server) = &setup.server else { return cache.exists(key).await.unwrap() };
-    let stored: serde_json::Value = serde_json::from_str(&server.cli(&["GET", &format!("app:{key}")])).unwrap();
-    stored["fresh"].as_u64().unwrap() >= setup.clock.now() + 9_900
 }
 
 async fn none_is_cached_under_its_own_ttl(setup: Setup) {

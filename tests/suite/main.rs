@@ -8,6 +8,7 @@ mod backends;
 mod batch;
 mod by_hand;
 mod codecs;
+mod composed;
 mod configuration;
 mod faults;
 mod flights;
