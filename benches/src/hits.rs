@@ -32,6 +32,20 @@ pub fn run(count: u64, contender: &str) {
     }
 }
 
+/// Misses and nothing else, of as many keys.
+pub fn misses(count: u64, contender: &str) {
+    let moka = Moka::new(10_000);
+    let ids = (1 << 32)..(1 << 32) + count;
+    one_thread().block_on(async {
+        for id in ids {
+            match contender {
+                moka::NAME => drop(moka::shared(&moka, id).await),
+                _ => drop(ours::shared(id).await),
+            }
+        }
+    });
+}
+
 fn hit<F: Future>(count: u64, call: impl Fn(u64) -> F) {
     let ids = ids(1000);
     one_thread().block_on(async {

@@ -26,6 +26,8 @@ mod redis;
 mod replay;
 mod report;
 mod scaling;
+mod stale;
+mod tags;
 mod trace;
 mod zipf;
 
@@ -37,7 +39,7 @@ static COUNTING: allocations::Counting = allocations::Counting;
 /// A group of the table: its name, and what measures it.
 type Group = (&'static str, fn() -> Vec<Outcome>);
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 12] = [
     ("hit", hit::run),
     ("instructions", hits::instructions),
     ("scaling", scaling::run),
@@ -46,6 +48,8 @@ const GROUPS: [Group; 10] = [
     ("miss", miss::run),
     ("redis", redis::run),
     ("herd", herd::run),
+    ("tags", tags::run),
+    ("stale", stale::run),
     ("memory", memory::run),
     ("build", build::run),
 ];
@@ -62,6 +66,7 @@ fn main() {
         ["fill", contender] => memory::fill(contender),
         ["hits", count] => hits::run(number(count), peers::ours::NAME),
         ["hits", count, contender] => hits::run(number(count), contender),
+        ["misses", count, contender] => hits::misses(number(count), contender),
         _ => stop(USAGE),
     }
 }

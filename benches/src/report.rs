@@ -104,7 +104,9 @@ fn section(text: &mut String, outcome: &Outcome) {
         let (low, high) = row.quartiles();
         let ratio = measured.first().map_or(f64::NAN, |ours| ours.over(row));
         let (median, low, high) = (number(row.median()), number(low), number(high));
-        let _ = write!(text, "| {} | {median} | {low} – {high} | {ratio:.2} |", row.name);
+        // Nothing over nothing is no ratio.
+        let ratio = if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}") };
+        let _ = write!(text, "| {} | {median} | {low} – {high} | {ratio} |", row.name);
         if counts {
             let _ = write!(text, " {} |", row.allocations.map_or(String::new(), |count| format!("{count:.2}")));
         }

@@ -24,10 +24,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use tokio::sync::Notify;
@@ -35,6 +32,10 @@ use tokio::sync::Notify;
 use crate::{
     epoch::{Epoch, Epochs, Slot},
     store::Namespace,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What one store tells this process.
@@ -70,7 +71,7 @@ impl Coherence {
         Self {
             epochs: Epochs::new(),
             generation: AtomicU64::new(1),
-            spaces: Mutex::default(),
+            spaces: Mutex::new(HashMap::new()),
             added: Notify::new(),
             restored: Notify::new(),
             on_loss: OnceLock::new(),

@@ -6,12 +6,11 @@
 //! is out of date as soon as the sum differs. Counters only grow, so equal sums mean that none
 //! of them moved. Two names may share a slot: that costs a needless miss and nothing else.
 
-use std::{
-    hash::BuildHasher,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 const SLOTS: usize = 1 << 14;
 

@@ -20,8 +20,13 @@ pub enum Error {
     Config(Cow<'static, str>),
 
     /// The server refused the credentials.
-    #[error("authentication failed: {0}; check REDIS_USERNAME and REDIS_PASSWORD, or the user part of REDIS_URL")]
+    #[error("authentication failed: {0}")]
     Authentication(Cow<'static, str>),
+
+    /// One side does not accept the other's certificate, or they do not both speak TLS; the text says
+    /// what to do.
+    #[error("TLS failed: {0}")]
+    Tls(Cow<'static, str>),
 
     /// The backend cannot be reached, or answered with an error.
     #[error("the {backend} backend is unavailable: {message}")]
@@ -104,12 +109,18 @@ impl Error {
         matches!(self, Self::Unavailable { source: Some(source), .. } if source.is::<NotAsked>())
     }
 
+    /// Whether trying again is of no use before somebody has changed a setting.
+    pub(crate) fn is_for_the_operator(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Authentication(_) | Self::Tls(_))
+    }
+
     /// One word for logs and statistics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Config(_) => "config",
             Self::Authentication(_) => "authentication",
+            Self::Tls(_) => "tls",
             Self::Unavailable { .. } => "unavailable",
             Self::Timeout { .. } => "timeout",
             Self::Encode { .. } => "encode",

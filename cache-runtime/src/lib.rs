@@ -51,6 +51,7 @@
 //! | `key` | how arguments become keys: writer, key forms, canonical JSON |
 //! | `near` | decoded values in this process; a hit decodes nothing |
 //! | `epoch` | the counters by which invalidations put near entries and loads out of date |
+//! | `sync` | the locks and atomics of `epoch`, `flight` and `coherence`, whose schedules are tested |
 //! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
 //! | `coherence` | whether changes that others make on a server are heard, for `tiered` |
@@ -157,6 +158,7 @@ mod schema;
 mod scope;
 mod stats;
 pub mod store;
+mod sync;
 mod task;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
@@ -169,7 +171,7 @@ pub use cache_macros::{CacheKey, cached, invalidates, refreshes};
 pub use cache::{Add, Builder, Cache, GetOrLoad, Set, SetMany};
 pub use clock::{Clock, Millis};
 pub use codec::{Shared, Stored, coding::Codec};
-pub use config::{Backend, RedisConfig};
+pub use config::{Address, Backend, RedisConfig, SentinelConfig, TlsConfig};
 pub use error::{Error, Result};
 pub use invalidate::{AfterCommit, Invalidation};
 pub use key::{CacheKey, KeyWriter};

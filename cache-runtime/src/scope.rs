@@ -4,7 +4,10 @@ use std::{
     any::Any,
     cell::Cell,
     future::Future,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::key::Rendered;
@@ -21,7 +24,7 @@ pub(crate) enum Scope {
 }
 
 /// A key, and the grant of its load.
-type KeyGrant = (Box<str>, Box<dyn Any + Send>);
+type KeyGrant = (Arc<str>, Box<dyn Any + Send>);
 
 tokio::task_local! {
     static SCOPE: Scope;
@@ -78,7 +81,7 @@ pub(crate) fn inherited<F: Future>(work: F) -> F {
 }
 
 /// Runs a future whose first call of `full_key` takes `grant`.
-pub(crate) async fn granted<F: Future>(full_key: Box<str>, grant: impl Any + Send, work: F) -> F::Output {
+pub(crate) async fn granted<F: Future>(full_key: Arc<str>, grant: impl Any + Send, work: F) -> F::Output {
     let _open = Open::new();
     GRANT.scope(Cell::new(Some((full_key, Box::new(grant)))), work).await
 }

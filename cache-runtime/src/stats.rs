@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -48,33 +48,48 @@ const COUNTS: usize = Count::Invalidation as usize + 1;
 /// The hits that one thread has counted. No other thread writes here, so that counting one neither
 /// waits for nor disturbs another.
 struct Hits {
-    by_hand: AtomicU64,
-    overflow: AtomicU64,
-    chunks: [OnceLock<Box<[AtomicU64]>>; CHUNKS],
+    by_hand: OwnHits,
+    overflow: OwnHits,
+    chunks: [OnceLock<Box<[OwnHits]>>; CHUNKS],
+}
+
+/// The hits of one function on one thread.
+#[derive(Clone, Default)]
+pub(crate) struct OwnHits(Arc<AtomicU64>);
+
+impl OwnHits {
+    /// For the thread that they belong to.
+    #[inline]
+    pub(crate) fn add_one(&self) {
+        self.0.store(self.get().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Hits {
     fn new() -> Self {
-        Self { by_hand: AtomicU64::new(0), overflow: AtomicU64::new(0), chunks: [const { OnceLock::new() }; CHUNKS] }
+        Self { by_hand: OwnHits::default(), overflow: OwnHits::default(), chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
-    #[inline]
-    fn add(&self, place: Place) {
-        let hits = match place {
+    fn of(&self, place: Place) -> &OwnHits {
+        match place {
             Place::ByHand => &self.by_hand,
             Place::Overflow => &self.overflow,
             Place::Row(chunk, row) => {
-                &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect())[row]
+                &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| OwnHits::default()).collect())[row]
             }
-        };
-        hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
     }
 
     fn at(&self, place: Place) -> u64 {
         match place {
-            Place::ByHand => self.by_hand.load(Ordering::Relaxed),
-            Place::Overflow => self.overflow.load(Ordering::Relaxed),
-            Place::Row(chunk, row) => self.chunks[chunk].get().map_or(0, |chunk| chunk[row].load(Ordering::Relaxed)),
+            Place::ByHand => self.by_hand.get(),
+            Place::Overflow => self.overflow.get(),
+            Place::Row(chunk, row) => self.chunks[chunk].get().map_or(0, |chunk| chunk[row].get()),
         }
     }
 }
@@ -124,16 +139,15 @@ impl Counters {
         }
     }
 
-    /// Counts a hit of a function that has a row already.
-    #[inline]
-    pub(crate) fn add_hit(&self, function: &'static Function) {
-        self.hits.get_or(Hits::new).add(Place::of(Some(function)));
+    /// Where this thread counts the hits of a function that has a row already.
+    pub(crate) fn own_hits(&self, function: &'static Function) -> OwnHits {
+        self.hits.get_or(Hits::new).of(Place::of(Some(function))).clone()
     }
 
     pub(crate) fn add(&self, function: Option<&'static Function>, count: Count) {
         let row = self.row(function);
         match count {
-            Count::Hit => self.hits.get_or(Hits::new).add(Place::of(function)),
+            Count::Hit => self.hits.get_or(Hits::new).of(Place::of(function)).add_one(),
             other => {
                 row.others[other as usize].fetch_add(1, Ordering::Relaxed);
             }

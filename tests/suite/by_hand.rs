@@ -22,6 +22,7 @@ on_each_backend!(
     a_ttl_ends_a_value,
     a_ttl_of_zero_keeps_nothing,
     add_stores_only_where_nothing_is,
+    of_many_additions_at_once_one_is_stored,
     many_at_once_in_their_order,
     exists_and_expire,
     increment_counts_across_handles,
@@ -81,6 +82,31 @@ async fn add_stores_only_where_nothing_is(setup: Setup) {
     cache.delete("n").await.unwrap();
     assert!(cache.add("n", &4).await.unwrap());
     assert_eq!(cache.get::<i32>("n").await.unwrap(), Some(4));
+}
+
+/// What is stored at first is of no use to anybody, so that each addition has to see that for itself.
+async fn of_many_additions_at_once_one_is_stored(setup: Setup) {
+    for round in 0..20 {
+        if round % 2 == 0 {
+            setup.cache.invalidate_tag("t").await.unwrap();
+        } else {
+            setup.cache.clear().await.unwrap();
+        }
+        let add = |value: i32| {
+            let cache = setup.cache.clone();
+            tokio::spawn(async move { cache.add("n", &value).tags(["t"]).await })
+        };
+        let mut added = Vec::new();
+        for (value, task) in (0..6).map(add).collect::<Vec<_>>().into_iter().enumerate() {
+            match task.await.unwrap() {
+                Ok(true) => added.push(value),
+                Ok(false) | Err(Error::Conflict { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        let stored = setup.cache.get::<usize>("n").await.unwrap();
+        assert_eq!(stored.into_iter().collect::<Vec<_>>(), added, "round {round}");
+    }
 }
 
 async fn many_at_once_in_their_order(setup: Setup) {

@@ -187,7 +187,7 @@ async fn a_tag_takes_what_has_it_and_leaves_the_rest_near() {
     panic!("a value without the tag always went too");
 }
 
-/// Prints the figure; the bound is far above it, so that a busy machine does not fail the test.
+/// Prints the figures. The bound is that of the docs, for the median; one round may meet a busy machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_arrives_soon() {
     let setup = Setup::new().await;
@@ -209,6 +209,7 @@ async fn a_change_arrives_soon() {
         "from the acknowledgement there to the first new answer here: median {:?}, worst {:?}",
         took[25], took[49]
     );
+    assert!(took[25] < Duration::from_millis(50), "{:?}", took[25]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

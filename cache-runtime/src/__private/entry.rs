@@ -155,9 +155,10 @@ pub fn peek<S: Shape, C: Borrow<Cache> + ?Sized, W: FnOnce(&mut KeyWriter)>(
     async move {
         let key = key?;
         let value = if codec.is_stored() {
-            let looks = crate::call::look_up(&cache, &[&*key], &[], &codec, Some(function)).await.ok()?;
-            match looks.looked.into_iter().next()? {
-                Looked::Found(value, life) if looks.now < life.fresh_until => value,
+            let full_key = cache.space.full_key(&key).into();
+            let (look, _, now) = crate::call::look_up_one(&cache, &full_key, &[], &codec, Some(function)).await.ok()?;
+            match look.looked {
+                Looked::Found(value, life) if now < life.fresh_until => value,
                 _ => return None,
             }
         } else {

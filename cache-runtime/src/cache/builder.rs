@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     codec::{Coding, coding::Codec},
     coherence::Coherence,
-    config::{Backend, RedisConfig, Settings, Variables},
+    config::{Backend, RedisConfig, SentinelConfig, Settings, TlsConfig, Variables},
     error::{Error, Result},
     flight::Flights,
     invalidate,
@@ -123,7 +123,7 @@ impl Builder {
         self
     }
 
-    /// The Redis server as a URL: `redis://user:password@host:6379/1`.
+    /// The Redis server as a URL: `redis://user:password@host:6379/1`, or `rediss://…` for TLS.
     ///
     /// # Errors
     ///
@@ -131,8 +131,22 @@ impl Builder {
     pub fn redis_url(mut self, url: impl Into<String>) -> Result<Self> {
         let RedisConfig { host, port, username, password, db, tls, .. } =
             RedisConfig::from_url(&SecretString::from(url.into()))?;
+        let tls = tls.map(|asked| self.redis.tls.take().unwrap_or(asked));
         self.redis = RedisConfig { host, port, username, password, db, tls, ..self.redis };
         Ok(self)
+    }
+
+    /// TLS to the server and to its sentinels: `.redis_tls(TlsConfig::default())`. Default: none, unless the URL
+    /// begins with `rediss://`.
+    pub fn redis_tls(mut self, tls: TlsConfig) -> Self {
+        self.redis.tls = Some(tls);
+        self
+    }
+
+    /// Sentinels that know where the server is; its host and port are then not used. Default: none.
+    pub fn redis_sentinel(mut self, sentinel: SentinelConfig) -> Self {
+        self.redis.sentinel = Some(sentinel);
+        self
     }
 
     /// The longest that one operation on the backend may take, connecting included; a call of an
@@ -249,8 +263,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// A setting that cannot be used, or credentials that the server refuses. A server that
-    /// cannot be reached is no error: it is logged once, and used as soon as it is there.
+    /// A setting that cannot be used, credentials that the server refuses, or a certificate that one side does
+    /// not accept. A server that cannot be reached is no error: it is logged once, and used as soon
+    /// as it is there.
     pub async fn build(self) -> Result<Cache> {
         self.check()?;
         if !self.needs_redis() {
@@ -311,9 +326,6 @@ impl Builder {
         }
         if self.settings.ttl.is_zero() {
             return Err(Error::config("the default ttl is 0; give at least one millisecond"));
-        }
-        if self.redis.tls {
-            return Err(Error::config("TLS to Redis is not supported yet; leave REDIS_TLS unset and use `redis://`"));
         }
         Ok(())
     }
@@ -378,95 +390,4 @@ impl Builder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn from(variables: &[(&str, &str)]) -> Result<Builder> {
-        let find = |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, text)| (*text).to_owned());
-        Builder::from_variables(&Variables(&find))
-    }
-
-    #[test]
-    fn an_empty_environment_gives_the_defaults() {
-        let builder = from(&[]).unwrap();
-        assert_eq!(builder.settings, Settings::default());
-        assert_eq!((builder.settings.backend, builder.settings.ttl), (Backend::Local, Duration::from_secs(300)));
-        assert_eq!((builder.redis.host.as_str(), builder.redis.port, builder.redis.db), ("127.0.0.1", 6379, 1));
-        assert!(builder.redis.password.is_none() && !builder.redis.tls);
-    }
-
-    #[test]
-    fn every_variable_is_read() {
-        use secrecy::ExposeSecret;
-        let builder = from(&[
-            ("CACHE_BACKEND", "Redis"),
-            ("CACHE_NAMESPACE", "shop"),
-            ("CACHE_TTL", "10m"),
-            ("CACHE_NEAR_MAX_BYTES", "0"),
-            ("CACHE_LOCAL_MAX_BYTES", "1000"),
-            ("CACHE_MAX_VALUE_BYTES", "2000"),
-            ("CACHE_CODEC", "JSON"),
-            ("REDIS_HOST", "db"),
-            ("REDIS_PORT", "7000"),
-            ("REDIS_USERNAME", "app"),
-            ("REDIS_PASSWORD", "secret-word"),
-            ("REDIS_DB", "3"),
-            ("REDIS_TLS", "false"),
-        ])
-        .unwrap();
-        assert_eq!((builder.settings.max_value_bytes, builder.settings.coding.codec), (2_000, Codec::Json));
-        let Settings { backend, ttl, near_max_bytes, local_max_bytes, .. } = builder.settings;
-        assert_eq!(
-            (backend, ttl, near_max_bytes, local_max_bytes),
-            (Backend::Redis, Duration::from_secs(600), 0, 1000)
-        );
-        assert_eq!(builder.namespace.as_deref(), Some("shop"));
-        let RedisConfig { host, port, username, password, db, .. } = builder.redis;
-        assert_eq!((host.as_str(), port, username.as_deref(), db), ("db", 7000, Some("app"), 3));
-        assert_eq!(password.unwrap().expose_secret(), "secret-word");
-    }
-
-    #[test]
-    fn a_port_may_be_the_address_that_kubernetes_gives() {
-        assert_eq!(from(&[("REDIS_PORT", "tcp://10.0.0.1:7000")]).unwrap().redis.port, 7000);
-    }
-
-    #[test]
-    fn what_the_url_leaves_open_the_variables_fill() {
-        let builder =
-            from(&[("REDIS_URL", "redis://db:7000"), ("REDIS_PASSWORD", "secret-word"), ("REDIS_HOST", "other")])
-                .unwrap();
-        assert_eq!((builder.redis.host.as_str(), builder.redis.port), ("db", 7000));
-        assert!(builder.redis.password.is_some());
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_named_with_what_can() {
-        let cases = [
-            ("CACHE_BACKEND", "memcached", "`local`"),
-            ("CACHE_TTL", "soon", "`10m`"),
-            ("REDIS_PORT", "99999", "whole number"),
-            ("REDIS_DB", "one", "whole number"),
-            ("REDIS_TLS", "perhaps", "`true` or `false`"),
-            ("CACHE_NEAR_MAX_BYTES", "-1", "whole number"),
-            ("CACHE_MAX_VALUE_BYTES", "1 MiB", "whole number"),
-            ("CACHE_CODEC", "pickle", "`json` or `msgpack`"),
-        ];
-        for (name, text, accepted) in cases {
-            let error = from(&[(name, text)]).unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains(text) && error.contains(accepted), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_empty_variable_counts_as_not_set() {
-        assert_eq!(from(&[("CACHE_BACKEND", " "), ("REDIS_PASSWORD", "")]).unwrap().settings.backend, Backend::Local);
-    }
-
-    #[test]
-    fn the_environment_replaces_a_default_namespace() {
-        let given = from(&[("CACHE_NAMESPACE", "staging")]).unwrap().default_namespace("shop");
-        assert_eq!(given.namespace.as_deref(), Some("staging"));
-        assert_eq!(from(&[]).unwrap().default_namespace("shop").namespace.as_deref(), Some("shop"));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, IntoFuture},
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use crate::{
     policy::IntoTtl,
     schema::UNKNOWN,
     stats::Count,
-    store::{Format, Increment, Incremented, Payload, Value},
+    store::{Expiry, Format, Increment, Incremented, Payload, Value},
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -51,8 +52,9 @@ impl Cache {
 
     async fn read_values<T: Stored>(&self, keys: &[&str]) -> Result<Vec<Option<T>>> {
         let codec = Codec::<T>::stored();
-        let looks = self.counted(call::look_up(self, keys, &[], &codec, None).await)?;
-        keys.iter().zip(looks.looked).map(|(key, looked)| self.value_of(key, looked, looks.now)).collect()
+        let full_keys: Vec<Arc<str>> = keys.iter().map(|key| self.space.full_key(key).into()).collect();
+        let looks = self.counted(call::look_up(self, &full_keys, &[], &codec, None).await)?;
+        keys.iter().zip(looks.looks).map(|(key, look)| self.value_of(key, look.looked, looks.now)).collect()
     }
 
     fn value_of<T>(&self, key: &str, looked: Looked<T>, now: Millis) -> Result<Option<T>> {
@@ -130,7 +132,8 @@ impl Cache {
         }
         self.counted(self.check_pending(&key))?;
         let (life, keep) = lifetime.from(self.inner.clock.now());
-        let expired = self.inner.store.expire(&self.space.namespace, &key, life, keep).await;
+        let expiry = Expiry { key: &key, life, keep, was: None };
+        let expired = self.inner.store.expire(&self.space.namespace, expiry).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
         self.counted(expired)
     }

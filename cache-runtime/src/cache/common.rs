@@ -14,8 +14,7 @@ use crate::{config::RedisConfig, epoch::Epochs, invalidate::Pending};
 /// The counters, and what has not landed yet.
 pub(super) type Common = (Arc<Epochs>, Arc<Pending>);
 
-type Address = (Box<str>, u16, u32);
-type Servers = HashMap<Address, (Weak<Epochs>, Weak<Pending>)>;
+type Servers = HashMap<(String, u32), (Weak<Epochs>, Weak<Pending>)>;
 
 static SERVERS: Mutex<Option<Servers>> = Mutex::new(None);
 
@@ -27,7 +26,7 @@ pub(super) fn alone() -> Common {
 /// For a cache on this server. Two spellings of one address count as two servers, as two
 /// processes do: what happens through the other is then seen as that of another process.
 pub(super) fn on_server(server: &RedisConfig) -> Common {
-    let address = (server.host.to_ascii_lowercase().into(), server.port, server.db);
+    let address = (server.server(), server.db);
     let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
     let servers = servers.get_or_insert_default();
     if let Some((epochs, pending)) = servers.get(&address)

@@ -8,7 +8,7 @@ use crate::config::RedisConfig;
 pub(super) fn warn_if_exposed(redis: &RedisConfig) {
     if is_exposed(redis) {
         tracing::warn!(
-            host = redis.host,
+            server = redis.server(),
             "Redis is on the network and no password is set: whoever reaches it reads and changes what is cached; \
              set REDIS_PASSWORD, and `requirepass` or an ACL on the server"
         );
@@ -16,7 +16,7 @@ pub(super) fn warn_if_exposed(redis: &RedisConfig) {
 }
 
 fn is_exposed(redis: &RedisConfig) -> bool {
-    redis.password.is_none() && !is_on_this_machine(&redis.host)
+    redis.password.is_none() && !redis.hosts().into_iter().all(is_on_this_machine)
 }
 
 /// A loopback address, in any spelling, or the path of a Unix socket.

@@ -119,6 +119,11 @@ impl Space {
         format!("{}{key}", self.prefix)
     }
 
+    /// The key without this namespace's prefix.
+    pub(crate) fn key_in<'k>(&self, full_key: &'k str) -> &'k str {
+        full_key.get(self.prefix.len()..).unwrap_or_default()
+    }
+
     pub(crate) fn tag_slot(&self, tag: &str) -> Slot {
         Epochs::tag(self.namespace.as_str(), tag)
     }
@@ -129,7 +134,16 @@ impl Space {
     }
 }
 
+/// How long a lease lives in a store that only this process uses: nobody else could hold one that
+/// is never given back, so it need not be renewed, and a long load keeps it to its end.
+const OWN_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl Inner {
+    /// How long a lease lives unless it is renewed.
+    pub(crate) fn lease_life(&self) -> Duration {
+        if self.store.is_shared() { self.settings.lease } else { OWN_LEASE }
+    }
+
     /// The decoded value of a full key, if it may be served.
     #[inline]
     pub(crate) fn near_entry(&self, full_key: &[u8], now: Millis) -> Option<Arc<NearEntry>> {

@@ -1,21 +1,21 @@
 //! Writes by hand: a value that is there already, so nothing is loaded.
 //!
-//! 1. The stamps are read.
-//! 2. The key's lease is taken from whoever holds it, so that a load that is running cannot fill
-//!    over this value.
-//! 3. The value is filled under that lease.
+//! 1. The key's lease is taken from whoever holds it, so that a load that is running cannot fill
+//!    over this value, and the stamps are read in the same trip.
+//! 2. The value is filled under that lease.
 //!
 //! A plain `SET` would not do: one that timed out may still be applied later, after an
 //! invalidation.
 
 use crate::{
     cache::Cache,
+    call::Leased,
     codec::{Encoded, Place},
     error::{Error, Result},
     invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Lease, LeaseRequest, Stamp, Value},
+    store::{Fill, Filled, Format, Found, Over, Seized, Seizure, Stamp, Value},
 };
 
 /// How often a write begins anew because another writer came between.
@@ -34,6 +34,9 @@ impl Draft {
     /// What the store is given under a key; the life begins now.
     pub(crate) fn seal(&self, cache: &Cache, key: &str, stamp: Stamp) -> Result<Value> {
         let Cache { inner, space } = cache;
+        if inner.settings.coding.leaves_as_it_is(&self.encoded) {
+            return Ok(self.unsealed(cache));
+        }
         let full_key = space.full_key(key);
         let born = (stamp.incarnation, stamp.born);
         let place = Place { full_key: &full_key, born, tags: &self.tags, shape: self.shape };
@@ -74,64 +77,63 @@ impl Cache {
     pub(crate) async fn put(&self, key: &str, draft: &Draft) -> Result<()> {
         self.check_size(key, draft)?;
         for _ in 0..ATTEMPTS {
-            if self.try_put(key, draft, true).await? == Put::Done {
-                return Ok(());
+            match self.try_put(key, draft, Over::Anything).await? {
+                Put::Done => return Ok(()),
+                Put::Refused(_) | Put::Disturbed => {}
+                Put::Unanswered(error) => {
+                    // It may be applied late, and until then the value before it is served.
+                    let removed = self.drop_key(key).await;
+                    tracing::debug!(landed = removed.is_ok(), "a write was not acknowledged; its key was invalidated");
+                    return Err(error);
+                }
             }
         }
-        self.give_up(key).await
+        self.drop_key(key).await?;
+        Err(Error::Conflict { key: key.into() })
     }
 
     /// Stores a value if nothing is stored now.
+    ///
+    /// What another one has added is never touched, not even when this fails: it may be a lock.
     pub(crate) async fn put_if_absent(&self, key: &str, draft: &Draft) -> Result<bool> {
         self.check_size(key, draft)?;
+        let mut over = Over::Only(None);
         for _ in 0..ATTEMPTS {
-            match self.try_put(key, draft, false).await? {
+            match self.try_put(key, draft, over).await? {
                 Put::Done => return Ok(true),
-                Put::Occupied => return Ok(false),
+                Put::Refused(Found { entry: Some(_), .. }) => return Ok(false),
+                // Something that nobody is served: it may be replaced, and nothing else.
+                Put::Refused(found) => over = Over::Only(found.seen),
                 Put::Disturbed => {}
+                Put::Unanswered(error) => return Err(error),
             }
         }
-        self.give_up(key).await.map(|()| false)
-    }
-
-    async fn try_put(&self, key: &str, draft: &Draft, replace: bool) -> Result<Put> {
-        let (store, namespace) = (&self.inner.store, &self.space.namespace);
-        let reading = store.read(namespace, &[key], &draft.tags).await?;
-        let found = reading.found.into_iter().next().unwrap_or_default();
-        if !replace && found.entry.is_some() {
-            return Ok(Put::Occupied);
-        }
-        let value = draft.seal(self, key, reading.stamp)?;
-        let _advance = AdvanceAtEnd { cache: self, key };
-        let ttl = self.inner.settings.lease;
-        let request = LeaseRequest { key, ttl, seen: found.seen, stamp: reading.stamp, force: true };
-        // A forced lease overtakes loads, but `add` must not overtake what was stored meanwhile.
-        let request = if replace { request } else { LeaseRequest { force: false, ..request } };
-        let token = match store.lease(namespace, request).await? {
-            Lease::Granted(token) => token,
-            Lease::Held if !replace => {
-                // A load is running and its value is older than this one: overtake it.
-                store.invalidate_keys(namespace, &[key]).await?;
-                return Ok(Put::Disturbed);
-            }
-            Lease::Held | Lease::Changed => return Ok(Put::Disturbed),
-        };
-        let fill = Fill { key, token, stamp: reading.stamp, value: Some(value) };
-        match store.fill(namespace, fill).await {
-            Ok(Filled::Current | Filled::Overtaken) => Ok(Put::Done),
-            Ok(Filled::Rejected) => Ok(Put::Disturbed),
-            Err(error) => {
-                // It may be applied late. Removing the lease keeps it out.
-                let removed = invalidate::apply(self.clone(), Target::Keys(vec![key.into()])).await;
-                tracing::debug!(landed = removed.is_ok(), "a write was not acknowledged; its key was invalidated");
-                Err(error)
-            }
-        }
-    }
-
-    async fn give_up(&self, key: &str) -> Result<()> {
-        invalidate::apply(self.clone(), Target::Keys(vec![key.into()])).await?;
         Err(Error::Conflict { key: key.into() })
+    }
+
+    async fn try_put(&self, key: &str, draft: &Draft, over: Over) -> Result<Put> {
+        let Cache { inner, space } = self;
+        let seizure = Seizure { key, ttl: inner.lease_life(), tags: &draft.tags, over };
+        let (token, stamp) = match inner.store.seize(&space.namespace, seizure).await? {
+            Seized::Granted { token, stamp, .. } => (token, stamp),
+            Seized::Refused(found) => return Ok(Put::Refused(found)),
+        };
+        // Dropped at the await below, it gives the lease back: loads need not wait for it.
+        let leased = Leased::new(self, &self.space.full_key(key).into(), token);
+        let _advance = AdvanceAtEnd { cache: self, key };
+        let fill = Fill { key, token, stamp, value: Some(draft.seal(self, key, stamp)?) };
+        let filled = inner.store.fill(&space.namespace, fill).await;
+        Ok(match filled {
+            Ok(filled) => {
+                leased.settle();
+                if filled == Filled::Rejected { Put::Disturbed } else { Put::Done }
+            }
+            Err(error) => Put::Unanswered(error),
+        })
+    }
+
+    async fn drop_key(&self, key: &str) -> Result<()> {
+        invalidate::apply(self.clone(), Target::Keys(vec![key.into()])).await.map(drop)
     }
 
     fn check_size(&self, key: &str, draft: &Draft) -> Result<()> {
@@ -144,9 +146,12 @@ impl Cache {
     }
 }
 
-#[derive(PartialEq, Eq)]
 enum Put {
     Done,
-    Occupied,
+    /// This is stored, and must not be replaced.
+    Refused(Found),
+    /// Somebody came between.
     Disturbed,
+    /// Nobody knows whether it is stored, or will be.
+    Unanswered(Error),
 }

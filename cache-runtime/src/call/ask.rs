@@ -2,7 +2,7 @@
 
 use super::{
     Cached, Call,
-    look_up::{Fence, Looked, look_up},
+    look_up::{Fence, Look, Looked, look_up_one},
     stale,
 };
 use crate::{
@@ -83,15 +83,9 @@ impl<S: Shape> Call<'_, S> {
         if !self.codec.is_stored() {
             return self.ask_near();
         }
-        let keys = [self.key()];
-        let look_up = look_up(&self.cache, &keys, &self.tags, &self.codec, self.function);
+        let look_up = look_up_one(&self.cache, &self.full_key, &self.tags, &self.codec, self.function);
         match self.budget.spending(look_up).await {
-            Ok(mut looks) => match (looks.looked.pop(), looks.seen.pop(), looks.fences.pop()) {
-                (Some(looked), Some(seen), Some(fence)) => {
-                    Asked::new(looked, View { seen, stamp: looks.stamp, fence }, looks.now)
-                }
-                _ => Asked::Unusable,
-            },
+            Ok((Look { looked, seen, fence }, stamp, now)) => Asked::new(looked, View { seen, stamp, fence }, now),
             Err(error) => {
                 self.failed("reading", &error);
                 Asked::Unusable
@@ -107,24 +101,5 @@ impl<S: Shape> Call<'_, S> {
         let entry = inner.near_entry(self.full_key.as_bytes(), now);
         let Some(entry) = entry else { return Asked::Nothing(view) };
         Asked::of(Cached::from_near(&self.codec, entry.value.as_ref()), entry.life, view, now)
-    }
-
-    /// The stamps alone, for a load that does not care what is stored.
-    pub(super) async fn ask_for_stamp(&self) -> Option<View> {
-        let fence = Fence::note(&self.cache, &self.full_key);
-        if !self.codec.is_stored() {
-            return Some(View { seen: None, stamp: Stamp::NONE, fence });
-        }
-        let space = &self.cache.space;
-        match self.cache.inner.store.read(&space.namespace, &[self.key()], &self.tags).await {
-            Ok(reading) => {
-                let seen = reading.found.first().and_then(|found| found.seen);
-                Some(View { seen, stamp: reading.stamp, fence })
-            }
-            Err(error) => {
-                self.failed("reading", &error);
-                None
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! After the load: what is stored, under the lease that was taken before it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -261,10 +261,11 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// Returns whether the value was stored and nothing that it depends on was invalidated.
     async fn fill(&self, leased: Leased, view: &View, value: Value) -> bool {
-        let (cache, key, stamp) = (self.cache.clone(), Box::<str>::from(self.key()), view.stamp);
+        let (cache, full_key, stamp) = (self.cache.clone(), Arc::clone(&self.full_key), view.stamp);
         let fill = async move {
             let Cache { inner, space } = &cache;
-            let fill = Fill { key: &key, token: leased.token, stamp, value: Some(value) };
+            let key = space.key_in(&full_key);
+            let fill = Fill { key, token: leased.token, stamp, value: Some(value) };
             // Dropped at this await, `leased` gives the lease back: if the fill has arrived, there
             // is none any more, and if it arrives later, it is rejected.
             let filled = inner.store.fill(&space.namespace, fill).await?;
@@ -287,9 +288,9 @@ impl<S: Shape + 'static> Call<'_, S> {
 }
 
 /// A lease that this process holds. Dropping it gives the lease back.
-pub(super) struct Leased {
+pub(crate) struct Leased {
     cache: Cache,
-    key: Box<str>,
+    full_key: Arc<str>,
     token: Token,
     held: bool,
 }
@@ -314,12 +315,12 @@ impl Leased {
         self.token
     }
 
-    pub(super) fn new(cache: &Cache, key: &str, token: Token) -> Self {
-        Self { cache: cache.clone(), key: key.into(), token, held: true }
+    pub(crate) fn new(cache: &Cache, full_key: &Arc<str>, token: Token) -> Self {
+        Self { cache: cache.clone(), full_key: Arc::clone(full_key), token, held: true }
     }
 
     /// The store has taken the lease back by itself.
-    pub(super) fn settle(mut self) {
+    pub(crate) fn settle(mut self) {
         self.held = false;
     }
 
@@ -343,7 +344,9 @@ impl Leased {
             tokio::time::sleep(pause).await;
             // A renewal that fails costs at worst that another process loads too, and that this
             // load's value is not stored.
-            if let Err(error) = inner.store.renew(&space.namespace, &self.key, self.token, lease).await {
+            if let Err(error) =
+                inner.store.renew(&space.namespace, space.key_in(&self.full_key), self.token, lease).await
+            {
                 inner.report.failure(&inner.clock, "renewing a lease", &error);
             }
         }
@@ -355,10 +358,11 @@ impl Drop for Leased {
         if !self.held {
             return;
         }
-        let (cache, key, token) = (self.cache.clone(), std::mem::take(&mut self.key), self.token);
+        let (cache, full_key, token) = (self.cache.clone(), Arc::clone(&self.full_key), self.token);
         task::detach(async move {
             let Cache { inner, space } = &cache;
-            let release = Fill { key: &key, token, stamp: crate::store::Stamp::NONE, value: None };
+            let key = space.key_in(&full_key);
+            let release = Fill { key, token, stamp: crate::store::Stamp::NONE, value: None };
             if let Err(error) = inner.store.fill(&space.namespace, release).await {
                 // The lease ends by itself.
                 inner.report.failure(&inner.clock, "giving a lease back", &error);

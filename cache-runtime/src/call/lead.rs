@@ -17,9 +17,6 @@ use crate::{
     store::{Lease, LeaseRequest, Released, Token},
 };
 
-/// How long a lease lives in a store that only this process uses: nobody else could hold one that
-/// is never given back, so it need not be renewed, and a long load keeps it to its end.
-const OWN_LEASE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a leader first waits for another process's load, and at most between two looks,
 /// where nobody tells that it is over.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
@@ -54,7 +51,7 @@ pub(super) struct Permit<S: Shape> {
 impl<S: Shape> Permit<S> {
     /// What whoever runs the load needs, and what to fall back on.
     pub(super) fn into_grant(self, call: &Call<'_, S>, lead: Lead) -> (Grant, Option<Kept<S>>) {
-        let leased = self.token.map(|token| Leased::new(&call.cache, call.key(), token));
+        let leased = self.token.map(|token| Leased::new(&call.cache, &call.full_key, token));
         (Grant { lead, view: self.view, leased }, self.fallback)
     }
 }
@@ -174,17 +171,16 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// The lease, if it can be had at once.
-    pub(super) async fn take_lease(&self, view: &View, force: bool) -> Option<Leased> {
-        match self.request_lease(view, force).await {
-            Some(Lease::Granted(token)) => Some(Leased::new(&self.cache, self.key(), token)),
+    pub(super) async fn take_lease(&self, view: &View) -> Option<Leased> {
+        match self.request_lease(view).await {
+            Some(Lease::Granted(token)) => Some(Leased::new(&self.cache, &self.full_key, token)),
             _ => None,
         }
     }
 
-    pub(super) async fn request_lease(&self, view: &View, force: bool) -> Option<Lease> {
+    pub(super) async fn request_lease(&self, view: &View) -> Option<Lease> {
         let inner = &self.cache.inner;
-        let ttl = if inner.store.is_shared() { inner.settings.lease } else { OWN_LEASE };
-        let request = LeaseRequest { key: self.key(), ttl, seen: view.seen, stamp: view.stamp, force };
+        let request = LeaseRequest { key: self.key(), ttl: inner.lease_life(), seen: view.seen, stamp: view.stamp };
         let lease = inner.store.lease(&self.cache.space.namespace, request);
         match self.budget.within(lease).await {
             Ok(lease) => Some(lease),
@@ -215,7 +211,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                 Asked::Nothing(view) => (view, None),
                 Asked::Stale(stale, view) => (view, Some(stale)),
             };
-            let lease = if self.codec.is_stored() { self.request_lease(&view, false).await } else { None };
+            let lease = if self.codec.is_stored() { self.request_lease(&view).await } else { None };
             let token = match lease {
                 Some(Lease::Granted(token)) => Some(token),
                 Some(Lease::Held) if self.cache.inner.store.is_shared() => {

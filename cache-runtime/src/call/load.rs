@@ -39,16 +39,16 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// Answers the call: from the store, by joining a load, or by running `body`.
     ///
     /// The future is boxed, so that a caller's own stays as small as a hit needs it.
-    pub fn load<F>(self, body: F) -> Pin<Box<impl Future<Output = S::Return>>>
+    pub fn load<F>(mut self, body: F) -> Pin<Box<impl Future<Output = S::Return>>>
     where
         F: Future<Output = S::Return>,
     {
-        // Pinned once and lent from here on: else each of the steps below would hold a body of its
-        // own, and the future would be many times as large.
+        // Both stay here and are lent from here on: else each of the steps below would hold a call and
+        // a body of its own, and the future would be many times as large.
         Box::pin(async move { self.begin_load(std::pin::pin!(body)).await })
     }
 
-    async fn begin_load<F>(mut self, body: F) -> S::Return
+    async fn begin_load<F>(&mut self, body: F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
@@ -79,7 +79,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         self.join_or_lead(asked, body).await
     }
 
-    async fn join_or_lead<F>(mut self, asked: Asked<S>, body: F) -> S::Return
+    async fn join_or_lead<F>(&mut self, asked: Asked<S>, body: F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {

@@ -1,5 +1,7 @@
 //! Asking the store, and keeping in this process what it answers.
 
+use std::sync::Arc;
+
 use crate::{
     __private::Function,
     cache::{Cache, Space},
@@ -23,13 +25,18 @@ pub(crate) enum Looked<T> {
     Unreadable(String),
 }
 
+/// What was found under one key.
+pub(crate) struct Look<T> {
+    pub(crate) looked: Looked<T>,
+    pub(crate) seen: Option<Token>,
+    /// The counters of this process, noted before the store was asked.
+    pub(crate) fence: Fence,
+}
+
 /// What was found, and what a load that begins now may depend on.
 pub(crate) struct Looks<T> {
-    pub(crate) looked: Vec<Looked<T>>,
-    pub(crate) seen: Vec<Option<Token>>,
+    pub(crate) looks: Vec<Look<T>>,
     pub(crate) stamp: Stamp,
-    /// The counters of this process, noted before the store was asked.
-    pub(crate) fences: Vec<Fence>,
     /// When the answer came.
     pub(crate) now: Millis,
 }
@@ -89,30 +96,36 @@ pub(crate) fn look_near<T>(cache: &Cache, key: &str, codec: &Codec<T>) -> Option
     }
 }
 
-/// Reads keys of one namespace in one trip.
+/// Reads keys of one namespace, which is part of each, in one trip.
 pub(crate) async fn look_up<T>(
     cache: &Cache,
-    keys: &[&str],
+    full_keys: &[Arc<str>],
     tags: &[Box<str>],
     codec: &Codec<T>,
     function: Option<&'static Function>,
 ) -> Result<Looks<T>> {
-    let Cache { inner, space } = cache;
-    let fences: Vec<Fence> = keys.iter().map(|key| Fence::note(cache, &space.full_key(key))).collect();
-    let reading = read(cache, keys, tags).await?;
-    let now = inner.clock.now();
-    let mut looked = Vec::with_capacity(keys.len());
-    let mut seen = Vec::with_capacity(keys.len());
-    for ((key, fence), found) in keys.iter().zip(&fences).zip(reading.found) {
-        seen.push(found.seen);
-        let this = open(cache, key, found, codec, now, *fence, function.is_none());
-        if let Looked::Unreadable(message) = &this {
-            inner.counters.add(function, Count::Unreadable);
-            inner.report.unreadable(&inner.clock, key, message);
-        }
-        looked.push(this);
-    }
-    Ok(Looks { looked, seen, stamp: reading.stamp, fences, now })
+    let fences: Vec<Fence> = full_keys.iter().map(|full_key| Fence::note(cache, full_key)).collect();
+    let keys: Vec<&str> = full_keys.iter().map(|full_key| cache.space.key_in(full_key)).collect();
+    let reading = read(cache, &keys, tags).await?;
+    let reader = Reader { cache, codec, function, now: cache.inner.clock.now() };
+    let found = full_keys.iter().zip(fences).zip(reading.found);
+    let looks = found.map(|((full_key, fence), found)| reader.look(full_key, fence, found)).collect();
+    Ok(Looks { looks, stamp: reading.stamp, now: reader.now })
+}
+
+/// The same for one key: what was found, what a load may depend on, and when the answer came.
+pub(crate) async fn look_up_one<T>(
+    cache: &Cache,
+    full_key: &Arc<str>,
+    tags: &[Box<str>],
+    codec: &Codec<T>,
+    function: Option<&'static Function>,
+) -> Result<(Look<T>, Stamp, Millis)> {
+    let fence = Fence::note(cache, full_key);
+    let mut reading = read(cache, &[cache.space.key_in(full_key)], tags).await?;
+    let reader = Reader { cache, codec, function, now: cache.inner.clock.now() };
+    let found = reading.found.pop().unwrap_or_default();
+    Ok((reader.look(full_key, fence, found), reading.stamp, reader.now))
 }
 
 /// Reads from the store, without what an unacknowledged invalidation names.
@@ -137,34 +150,46 @@ pub(crate) async fn read(cache: &Cache, keys: &[&str], tags: &[Box<str>]) -> Res
     Ok(reading)
 }
 
-/// `by_hand`: no function asks, so that a number of `increment` may be what is asked for.
-fn open<T>(
-    cache: &Cache,
-    key: &str,
-    found: Found,
-    codec: &Codec<T>,
+/// Makes values of what was read.
+struct Reader<'a, T> {
+    cache: &'a Cache,
+    codec: &'a Codec<T>,
+    /// Without one, a number of `increment` may be what is asked for.
+    function: Option<&'static Function>,
     now: Millis,
-    fence: Fence,
-    by_hand: bool,
-) -> Looked<T> {
-    let Some(entry) = found.entry else {
-        return if found.unreadable {
-            Looked::Unreadable("its envelope is damaged".to_owned())
-        } else {
-            Looked::Missing
-        };
-    };
-    let head = &entry.head;
-    if now >= head.life.dead_at {
-        return Looked::Missing;
-    }
-    let full_key = cache.space.full_key(key);
-    match read_value(cache, &full_key, &entry, codec, by_hand) {
-        Ok((value, bytes)) => {
-            keep_near(cache, &full_key, head, value.as_ref(), bytes, codec, fence);
-            Looked::Found(value, head.life)
+}
+
+impl<T> Reader<'_, T> {
+    fn look(&self, full_key: &Arc<str>, fence: Fence, found: Found) -> Look<T> {
+        let seen = found.seen;
+        let looked = self.open(full_key, fence, found);
+        if let Looked::Unreadable(message) = &looked {
+            let Cache { inner, space } = self.cache;
+            inner.counters.add(self.function, Count::Unreadable);
+            inner.report.unreadable(&inner.clock, space.key_in(full_key), message);
         }
-        Err(message) => Looked::Unreadable(message),
+        Look { looked, seen, fence }
+    }
+
+    fn open(&self, full_key: &Arc<str>, fence: Fence, found: Found) -> Looked<T> {
+        let Some(entry) = found.entry else {
+            return if found.unreadable {
+                Looked::Unreadable("its envelope is damaged".to_owned())
+            } else {
+                Looked::Missing
+            };
+        };
+        let head = &entry.head;
+        if self.now >= head.life.dead_at {
+            return Looked::Missing;
+        }
+        match read_value(self.cache, full_key, &entry, self.codec, self.function.is_none()) {
+            Ok((value, bytes)) => {
+                keep_near(self.cache, full_key, head, value.as_ref(), bytes, self.codec, fence);
+                Looked::Found(value, head.life)
+            }
+            Err(message) => Looked::Unreadable(message),
+        }
     }
 }
 
@@ -191,7 +216,7 @@ fn read_value<T>(
 
 fn keep_near<T>(
     cache: &Cache,
-    full_key: &str,
+    full_key: &Arc<str>,
     head: &Head,
     value: Option<&T>,
     bytes: usize,
@@ -235,7 +260,7 @@ impl NearValue<'_> {
     ///
     /// An invalidation of a tag advances `any_tag` first and the tag second, so one that 3 has
     /// seen is seen by 4, and one that 3 has not seen makes the entry out of date.
-    pub(crate) fn insert(self, cache: &Cache, full_key: &str, fence: Fence, origin: Origin) {
+    pub(crate) fn insert(self, cache: &Cache, full_key: &Arc<str>, fence: Fence, origin: Origin) {
         let Cache { inner, space } = cache;
         let Some(near) = &inner.near else { return };
         let slots = tag_slots(space, self.tags);
@@ -252,7 +277,7 @@ impl NearValue<'_> {
             generation = Some(heard.generation());
         }
         let view = NearView { epoch, generation, own: space.slots(full_key), tags: slots };
-        near.insert(NearEntry::new(full_key, self.packed, self.life, view, self.bytes));
+        near.insert(NearEntry::new(Arc::clone(full_key), self.packed, self.life, view, self.bytes));
     }
 }
 

@@ -58,6 +58,54 @@ async fn what_was_read_before_a_pending_invalidation_landed_is_not_served_after_
     }
 }
 
+#[tokio::test]
+async fn an_invalidation_whose_caller_went_away_half_way_is_kept_until_it_lands() {
+    let (cache, _, store) = two_processes().await;
+    cache.set("n", &1).await.unwrap();
+    store.invalidations.close();
+    let deleting = cache.clone();
+    let deleting = tokio::spawn(async move { deleting.delete("n").await });
+    store.invalidations.until_held(1).await;
+    assert_eq!(cache.stats().await.pending_invalidations, 0);
+    deleting.abort();
+    assert!(deleting.await.unwrap_err().is_cancelled());
+    assert_eq!(cache.stats().await.pending_invalidations, 1, "nobody knows whether it was done");
+    store.invalidations.open();
+    until_nothing_is_pending(&cache).await;
+    assert_eq!(cache.get::<u32>("n").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn more_failed_invalidations_than_are_kept_move_the_namespaces_stamp() {
+    const MANY: usize = 1_500;
+    let (here, there, store) = two_processes().await;
+    there.set("other", &1).await.unwrap();
+    store.unreachable.store(true, Ordering::SeqCst);
+    for n in 0..MANY {
+        assert!(here.delete(format!("n{n}")).await.is_err());
+    }
+    assert!(here.stats().await.pending_invalidations < MANY, "so many are not kept");
+    assert_eq!(here.get::<u32>("other").await.unwrap(), None, "it may be one that was to go");
+    assert_eq!(there.get::<u32>("other").await.unwrap(), Some(1));
+    store.unreachable.store(false, Ordering::SeqCst);
+    until_nothing_is_pending(&here).await;
+    assert_eq!(there.get::<u32>("other").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_process_that_died_could_not_invalidate_is_bounded_by_its_ttl() {
+    let (here, there, store, clock) = two_processes_and_clock().await;
+    there.set("n", &1).ttl(60).await.unwrap();
+    store.unreachable.store(true, Ordering::SeqCst);
+    assert!(here.delete("n").await.is_err());
+    drop(here);
+    store.unreachable.store(false, Ordering::SeqCst);
+    a_moment().await;
+    assert_eq!(there.get::<u32>("n").await.unwrap(), Some(1), "nobody is left to retry it");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(there.get::<u32>("n").await.unwrap(), None);
+}
+
 /// Long enough for a task that can go on to do so; too short a time hides a fault and fails no test.
 async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(50)).await;

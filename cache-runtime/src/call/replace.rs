@@ -6,6 +6,7 @@ use super::{
     Call,
     ask::View,
     fill::{Keep, Leased},
+    look_up::Fence,
 };
 use crate::{
     __private::{Function, Shape, Shaped, Split},
@@ -13,12 +14,13 @@ use crate::{
     codec::Codec,
     scope::Scope,
     stats::Count,
+    store::{Over, Seized, Seizure, Stamp},
 };
 
 /// The right to replace a key's value, taken before the new one is made.
 pub(crate) struct Replacement {
-    view: Option<View>,
-    leased: Option<Leased>,
+    pub(super) view: Option<View>,
+    pub(super) leased: Option<Leased>,
 }
 
 impl<S: Shape + 'static> Call<'static, S> {
@@ -37,12 +39,25 @@ impl<S: Shape + 'static> Call<'static, S> {
 impl<S: Shape + 'static> Call<'_, S> {
     /// Takes the lease from whoever holds it: what is being loaded is older than what comes.
     pub(crate) async fn begin_replacement(&self) -> Replacement {
-        let view = self.ask_for_stamp().await;
-        let leased = match &view {
-            Some(view) if self.codec.is_stored() => self.take_lease(view, true).await,
-            _ => None,
-        };
-        Replacement { view, leased }
+        let fence = Fence::note(&self.cache, &self.full_key);
+        if !self.codec.is_stored() {
+            return Replacement { view: Some(View { seen: None, stamp: Stamp::NONE, fence }), leased: None };
+        }
+        let Cache { inner, space } = &self.cache;
+        let (ttl, over) = (inner.lease_life(), Over::Anything);
+        let seizure = Seizure { key: self.key(), ttl, tags: &self.tags, over };
+        match self.budget.spending(inner.store.seize(&space.namespace, seizure)).await {
+            Ok(Seized::Granted { token, stamp, seen }) => Replacement {
+                view: Some(View { seen, stamp, fence }),
+                leased: Some(Leased::new(&self.cache, &self.full_key, token)),
+            },
+            // Nothing is refused over anything.
+            Ok(Seized::Refused(_)) => Replacement { view: None, leased: None },
+            Err(error) => {
+                self.failed("taking a lease", &error);
+                Replacement { view: None, leased: None }
+            }
+        }
     }
 
     /// Stores the new value; `false` when somebody touched the key since the replacement began,

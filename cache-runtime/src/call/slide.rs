@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cache::Cache, clock::Millis, store::Life, task};
+use crate::{
+    cache::Cache,
+    clock::Millis,
+    store::{Expiry, Life},
+    task,
+};
 
 /// A value slides when this share of its ttl has passed, so that a hot key is not written on each hit.
 const STEP: u64 = 100;
@@ -16,23 +21,27 @@ pub(super) fn slide(cache: &Cache, full_key: &str, life: Life, now: Millis) {
         return;
     }
     let longer = Life { since: now, fresh_until: life.fresh_until + passed, dead_at: life.dead_at + passed };
-    slide_near(cache, full_key, longer, now);
-    slide_stored(cache.clone(), full_key, longer);
+    slide_near(cache, full_key, life, longer, now);
+    slide_stored(cache.clone(), full_key, life, longer);
 }
 
-/// The entry keeps its epoch: if it was invalidated meanwhile, it stays invalid.
-fn slide_near(cache: &Cache, full_key: &str, life: Life, now: Millis) {
+/// The entry keeps its epoch: if it was invalidated meanwhile, it stays invalid. Another one in its
+/// place keeps its life.
+fn slide_near(cache: &Cache, full_key: &str, was: Life, life: Life, now: Millis) {
     let Some(near) = &cache.inner.near else { return };
     let Some(entry) = cache.inner.near_entry(full_key.as_bytes(), now) else { return };
-    near.insert(entry.living(life));
+    if entry.life == was {
+        near.insert(entry.living(life));
+    }
 }
 
-fn slide_stored(cache: Cache, full_key: &str, life: Life) {
-    let key: Box<str> = full_key.get(cache.space.prefix.len()..).unwrap_or_default().into();
+fn slide_stored(cache: Cache, full_key: &str, was: Life, life: Life) {
+    let key: Box<str> = cache.space.key_in(full_key).into();
     let keep = Duration::from_millis(life.dead_at.saturating_sub(life.since));
     task::detach(async move {
         let Cache { inner, space } = &cache;
-        if let Err(error) = Arc::clone(&inner.store).expire(&space.namespace, &key, life, keep).await {
+        let expiry = Expiry { key: &key, life, keep, was: Some(was) };
+        if let Err(error) = Arc::clone(&inner.store).expire(&space.namespace, expiry).await {
             inner.report.failure(&inner.clock, "lengthening a sliding value's life", &error);
         }
     });

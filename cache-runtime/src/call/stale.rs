@@ -1,6 +1,11 @@
 //! Answers past their ttl, and loads that go on beside their caller.
 
-use std::{future::Future, pin::Pin, sync::Mutex, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
@@ -25,7 +30,7 @@ use crate::{
 pub type Background<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
 /// Starts such a call under a grant; `None` where there is no tokio runtime to run it.
-pub(super) type StartBackground<'c, R> = Box<dyn FnOnce(Box<str>, Grant) -> Option<JoinHandle<R>> + Send + 'c>;
+pub(super) type StartBackground<'c, R> = Box<dyn FnOnce(Arc<str>, Grant) -> Option<JoinHandle<R>> + Send + 'c>;
 
 /// How long a key rests after a load that failed while a stale value could be served.
 const REST: Duration = Duration::from_secs(1);
@@ -55,7 +60,7 @@ where
             let asked = call.ask().await;
             let due = asked.into_due(call.policy(), call.cache.inner.clock.now());
             let Some(grant) = call.grant(due).await else { return };
-            drop(scope::granted(call.full_key.clone(), grant, background).await);
+            drop(scope::granted(Arc::clone(&call.full_key), grant, background).await);
             drop(claim);
         })));
     }
@@ -81,7 +86,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         let view = view?;
         let Seat::Lead(lead) = self.seat() else { return None };
         let leased = match self.codec.is_stored() {
-            true => Some(self.take_lease(&view, false).await?),
+            true => Some(self.take_lease(&view).await?),
             false => None,
         };
         Some(Grant { lead, view: Some(view), leased })
@@ -120,7 +125,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         let Some(start) = self.take_background() else { return };
         if let Some(grant) = self.grant(Some(view)).await {
             // The grant leads the flight, which keeps others of this process from refreshing.
-            drop(start(self.full_key.clone(), grant));
+            drop(start(Arc::clone(&self.full_key), grant));
         }
         drop(claim);
     }
@@ -150,7 +155,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
             Prepared::Late(stale) => return self.answer_stale(stale.cached),
         };
         let (grant, mut fallback) = permit.into_grant(self, lead);
-        let Some(mut task) = start(self.full_key.clone(), grant) else { return self.run(None, body).await };
+        let Some(mut task) = start(Arc::clone(&self.full_key), grant) else { return self.run(None, body).await };
         let joined = match within(deadline.filter(|_| fallback.is_some()), &mut task).await {
             Some(joined) => joined,
             None => match fallback.take_if(|stale| self.is_alive(stale)) {

@@ -121,6 +121,11 @@ impl Coding {
         Ok(Self { codec, compress_above, keys })
     }
 
+    /// Whether an encoded value is its own stored form.
+    pub(crate) fn leaves_as_it_is(&self, plain: &Encoded) -> bool {
+        self.keys.is_none() && self.compress_above.is_none_or(|most| plain.len() <= most)
+    }
+
     /// The stored form of an encoded value.
     ///
     /// # Errors

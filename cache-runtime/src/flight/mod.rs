@@ -14,8 +14,8 @@
 //!
 //! Nobody therefore waits for more than two loads. A leader that is dropped or panics leaves its seat;
 //! a waiter takes it and begins a new attempt, which all present waiters joined before. If the flight
-//! was overtaken or replaced meanwhile, its waiters go on in the present one: an attempt beside that
-//! would be a second load that no invalidation has overtaken.
+//! was overtaken, closed or replaced meanwhile, its waiters go on in the present one, or begin it: an
+//! attempt beside that would be a second load that no invalidation has overtaken.
 //!
 //! `lead` and `wait` are the two seats; `cycle` finds loads that would wait for each other.
 
@@ -23,19 +23,18 @@ mod cycle;
 mod lead;
 mod wait;
 
-use std::{
-    any::TypeId,
-    collections::HashMap,
-    hash::BuildHasher,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{any::TypeId, collections::HashMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use self::cycle::{Edge, FlightId};
 pub(crate) use self::{cycle::Group, lead::Lead, wait::Wait};
-use crate::{codec::Packed, epoch::Epoch};
+use crate::{
+    codec::Packed,
+    epoch::Epoch,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 const SHARDS: usize = 16;
 
@@ -109,13 +108,13 @@ pub(crate) enum Waited {
 
 impl Flights {
     pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::default() }
+        Self { shards: std::array::from_fn(|_| Mutex::new(HashMap::default())), hasher: RandomState::default() }
     }
 
     /// Joins the key's flight or begins one. A flight that an invalidation has overtaken is
     /// left to those who are in it.
-    pub(crate) fn join(self: &Arc<Self>, full_key: &str, value: TypeId, epoch: Epoch) -> Seat {
-        let key = FlightKey { full_key: full_key.into(), value };
+    pub(crate) fn join(self: &Arc<Self>, full_key: &Arc<str>, value: TypeId, epoch: Epoch) -> Seat {
+        let key = FlightKey { full_key: Arc::clone(full_key), value };
         let mut shard = self.shard(&key);
         if let Some(flight) = shard.get(&key)
             && flight.epoch == epoch
@@ -131,8 +130,8 @@ impl Flights {
     }
 
     /// A waiter's seat in the key's flight, if another caller leads it now.
-    pub(crate) fn join_if_led(self: &Arc<Self>, full_key: &str, value: TypeId, epoch: Epoch) -> Option<Wait> {
-        let key = FlightKey { full_key: full_key.into(), value };
+    pub(crate) fn join_if_led(self: &Arc<Self>, full_key: &Arc<str>, value: TypeId, epoch: Epoch) -> Option<Wait> {
+        let key = FlightKey { full_key: Arc::clone(full_key), value };
         let flight = self.shard(&key).get(&key).filter(|flight| flight.epoch == epoch).map(Arc::clone)?;
         let mut state = flight.lock();
         if !state.led || state.end.is_some() {
@@ -186,9 +185,9 @@ impl Flights {
         }
     }
 
-    /// Whether another flight of the key has begun.
-    fn is_replaced(&self, flight: &Arc<Flight>) -> bool {
-        self.shard(&flight.key).get(&flight.key).is_some_and(|found| !Arc::ptr_eq(found, flight))
+    /// Whether those who call now find this flight.
+    fn is_on_board(&self, flight: &Arc<Flight>) -> bool {
+        self.shard(&flight.key).get(&flight.key).is_some_and(|found| Arc::ptr_eq(found, flight))
     }
 
     /// Gives a waiter a place where it goes on, for one that gets nothing in the flight it is in.
@@ -238,12 +237,12 @@ mod tests {
     fn nobody_joins_between_the_proof_and_the_end() {
         let (flights, shape) = (Arc::new(Flights::new()), TypeId::of::<()>());
         let epoch = Epochs::new().of([Epochs::key("app:n")]);
-        let Seat::Lead(lead) = flights.join("app:n", shape, epoch) else { panic!("the first one leads") };
+        let Seat::Lead(lead) = flights.join(&"app:n".into(), shape, epoch) else { panic!("the first one leads") };
         lead.begin_attempt();
         let mut late = None;
         lead.end(Some(Outcome::None), || {
             let flights = Arc::clone(&flights);
-            late = Some(thread::spawn(move || matches!(flights.join("app:n", shape, epoch), Seat::Lead(_))));
+            late = Some(thread::spawn(move || matches!(flights.join(&"app:n".into(), shape, epoch), Seat::Lead(_))));
             thread::sleep(Duration::from_millis(50)); // the time in which it would join
             true
         });

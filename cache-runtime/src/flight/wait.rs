@@ -40,7 +40,7 @@ impl Wait {
                 Next::Outcome(outcome) => return Waited::Outcome(outcome),
                 // A load that begins now is one of the present epoch: it belongs where those who
                 // call from now on look for it.
-                Next::Vacant if flight.epoch == epoch_now() && !self.flights.is_replaced(&flight) => {
+                Next::Vacant if flight.epoch == epoch_now() && self.flights.is_on_board(&flight) => {
                     if let Some(lead) = self.take_over() {
                         return Waited::Lead(lead);
                     }

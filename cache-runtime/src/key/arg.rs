@@ -99,6 +99,7 @@ nonzero_integers!(
 );
 
 impl CacheKey for bool {
+    #[inline]
     fn render(&self, key: &mut KeyWriter) {
         key.plain(if *self { "true" } else { "false" });
     }
@@ -111,12 +112,14 @@ impl CacheKey for char {
 }
 
 impl CacheKey for str {
+    #[inline]
     fn render(&self, key: &mut KeyWriter) {
         key.value(self);
     }
 }
 
 impl CacheKey for String {
+    #[inline]
     fn render(&self, key: &mut KeyWriter) {
         key.value(self);
     }
@@ -138,6 +141,7 @@ impl CacheKey for () {
 macro_rules! by_deref {
     ($([$($generics:tt)*] $type:ty),+ $(,)?) => {$(
         impl<$($generics)*> CacheKey for $type {
+            #[inline]
             fn render(&self, key: &mut KeyWriter) {
                 (**self).render(key);
             }

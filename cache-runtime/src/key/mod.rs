@@ -14,7 +14,7 @@ mod text;
 mod write;
 
 pub use arg::CacheKey;
-pub(crate) use raw::RawWords;
+pub(crate) use raw::{RawArgs, RawWords};
 pub(crate) use text::Rendered;
 pub use text::RenderedKey;
 pub use write::KeyWriter;
@@ -49,6 +49,6 @@ pub(crate) fn render(prefix: &str, version: u32, write: impl FnOnce(&mut KeyWrit
 
 /// The arguments that a key would be rendered from; `None` if only the key tells them apart.
 #[inline]
-pub(crate) fn raw(write: impl FnOnce(&mut KeyWriter)) -> Option<RawWords> {
+pub(crate) fn raw(write: &impl Fn(&mut KeyWriter)) -> Option<RawArgs> {
     KeyWriter::raw(write)
 }

@@ -1,115 +1,171 @@
 //! Arguments as they are in memory: what tells two calls of one function apart before any key is
 //! rendered.
 
-use std::hash::Hasher;
-
-/// Room for two numbers of 128 bits, or for some short texts; the last byte is the length.
-const ROOM: usize = 8 * WORDS - 1;
+/// Room for two numbers of 128 bits, or for some short texts.
 const WORDS: usize = 6;
 
-/// The length of what did not fit, or must not be kept in this form.
-const UNUSABLE: u8 = u8::MAX;
+/// The longest text, so that its length leaves the kind of its record as it is.
+const LONGEST_TEXT: usize = 8 * WORDS;
 
-// The first byte of a record says what follows and how much of it.
+// What a record is and how long. Template is of a kind that no other record has.
 const VALUE: u8 = 0;
 const MARK: u8 = 1 << 6;
 const UNSIGNED: u8 = 1 << 7;
 const SIGNED: u8 = UNSIGNED | 1 << 5;
-/// Nothing follows.
 const TEMPLATE: u8 = u8::MAX;
 
 /// The arguments of one call: what its key is written from, piece by piece and unescaped. Only
 /// the template's own text is left out, which is the same in each call of a function.
 ///
-/// So the key follows from the function and these bytes, and equal bytes mean equal keys. The
+/// So the key follows from the function and these words, and equal words mean equal keys. The
 /// reverse does not hold: one key then has two of these,
 /// which costs a look at the key and nothing else.
-#[derive(Debug)]
-pub(crate) struct RawArgs {
-    /// Zeros behind the last record.
-    bytes: [u8; ROOM],
-    len: u8,
-}
-
-/// The same, to be compared and hashed at once.
+///
+/// Whole words rather than bytes: a processor waits for what was written in pieces and is read as
+/// a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RawWords([u64; WORDS]);
+pub(crate) struct RawWords {
+    /// A byte for each record, the last one lowest, behind a 1. Where they begin and end in
+    /// `words` follows from them. Two words, the higher one first.
+    kinds: [u64; 2],
+    /// Zeros behind the last record.
+    words: [u64; WORDS],
+}
 
 impl RawWords {
     /// Whether they are the same, with no branch for each word.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |different, (one, other)| different | (one ^ other)) == 0
-    }
-
-    #[inline]
-    pub(crate) fn hash(&self, hasher: &mut impl Hasher) {
-        self.0.iter().for_each(|word| hasher.write_u64(*word));
+        let of_words = self.words.iter().zip(&other.words).fold(0, |all, (one, other)| all | (one ^ other));
+        let [high, low] = self.kinds;
+        of_words | (high ^ other.kinds[0]) | (low ^ other.kinds[1]) == 0
     }
 }
 
+/// The same while they are recorded, and their hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawArgs {
+    pub(crate) words: RawWords,
+    /// Of the words so far. The kinds are left out: they seldom tell two calls of one function apart.
+    hash: u64,
+    /// How many words; [`UNUSABLE`] if they tell less than the key would.
+    used: usize,
+}
+
+/// No word is put there, so it stays so.
+const UNUSABLE: usize = usize::MAX;
+
 impl RawArgs {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn new() -> Self {
-        Self { bytes: [0; ROOM], len: 0 }
+        Self { words: RawWords { kinds: [0, 1], words: [0; WORDS] }, hash: 0, used: 0 }
     }
 
-    /// What was recorded; `None` if it tells less than the key would.
-    #[inline]
-    pub(crate) fn words(&self) -> Option<RawWords> {
-        if self.len == UNUSABLE {
-            return None;
-        }
-        let mut all = [0; 8 * WORDS];
-        all[..ROOM].copy_from_slice(&self.bytes);
-        all[ROOM] = self.len;
-        let mut words = [0; WORDS];
-        for (word, bytes) in words.iter_mut().zip(all.as_chunks().0) {
-            *word = u64::from_ne_bytes(*bytes);
-        }
-        Some(RawWords(words))
+    /// The same; `None` if it tells less than the key would.
+    #[inline(always)]
+    pub(super) fn whole(self) -> Option<Self> {
+        (self.used != UNUSABLE).then_some(self)
+    }
+
+    /// For a caller of these arguments.
+    #[inline(always)]
+    pub(crate) fn hash_for(&self, caller: u64) -> u64 {
+        mixed(self.hash ^ caller, 0xC0AC_29B7_C97C_50DD)
     }
 
     /// A value's text.
-    #[inline]
+    #[inline(always)]
     pub(super) fn value(&mut self, text: &str) {
-        self.record(VALUE, text.as_bytes());
+        self.text(VALUE, text.as_bytes());
     }
 
     /// Text that is no value: marks between values, and literals of a key form.
-    #[inline]
+    #[inline(always)]
     pub(super) fn mark(&mut self, text: &str) {
-        self.record(MARK, text.as_bytes());
+        self.text(MARK, text.as_bytes());
     }
 
     /// A number of at most 128 bits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn number<const SIZE: usize>(&mut self, bytes: [u8; SIZE], is_signed: bool) {
-        self.record(if is_signed { SIGNED } else { UNSIGNED }, &bytes);
+        self.record(if is_signed { SIGNED } else { UNSIGNED } | SIZE as u8);
+        match bytes.split_first_chunk() {
+            Some((low, high)) => {
+                self.push(u64::from_le_bytes(*low));
+                if !high.is_empty() {
+                    self.push(short(high));
+                }
+            }
+            None => self.push(short(&bytes)),
+        }
     }
 
     /// A piece of the function's template, so that what stands before it is told from what stands after it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn template(&mut self) {
-        self.record(TEMPLATE, &[]);
+        self.record(TEMPLATE);
     }
 
     /// This call can be told from others by its key only.
+    #[inline(always)]
     pub(super) fn give_up(&mut self) {
-        self.len = UNUSABLE;
+        self.used = UNUSABLE;
     }
 
-    #[inline]
-    fn record(&mut self, kind: u8, bytes: &[u8]) {
-        let at = usize::from(self.len);
-        // A text that fits is shorter than 64 bytes and a number than 32: the length leaves `kind` as it is.
-        match self.bytes.get_mut(at..at + 1 + bytes.len()) {
-            Some(room) => {
-                room[0] = kind | bytes.len() as u8;
-                room[1..].copy_from_slice(bytes);
-                self.len += 1 + bytes.len() as u8;
+    #[inline(always)]
+    fn text(&mut self, kind: u8, text: &[u8]) {
+        if text.len() > LONGEST_TEXT {
+            return self.give_up();
+        }
+        self.record(kind | text.len() as u8);
+        let (words, rest) = text.as_chunks();
+        words.iter().for_each(|word| self.push(u64::from_le_bytes(*word)));
+        if rest.is_empty() {
+            return;
+        }
+        // The last eight bytes, of which some are there already: the length tells how many.
+        self.push(text.last_chunk().map_or_else(|| short(rest), |word| u64::from_le_bytes(*word)));
+    }
+
+    #[inline(always)]
+    fn record(&mut self, kind: u8) {
+        let [high, low] = self.words.kinds;
+        if high >> 56 != 0 {
+            self.give_up();
+        }
+        self.words.kinds = [high << 8 | low >> 56, low << 8 | u64::from(kind)];
+    }
+
+    #[inline(always)]
+    fn push(&mut self, word: u64) {
+        match self.words.words.get_mut(self.used) {
+            Some(place) => {
+                *place = word;
+                self.used += 1;
+                self.hash = mixed(self.hash ^ word, 0x9E37_79B9_7F4A_7C15);
             }
             None => self.give_up(),
         }
     }
+}
+
+/// Both halves of the product, as one: each bit depends on all below and above it.
+#[inline(always)]
+const fn mixed(word: u64, by: u64) -> u64 {
+    let product = word as u128 * by as u128;
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// At most eight bytes as a word: with zeros above them.
+#[inline(always)]
+fn short(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.first_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        // They overlap in bytes that are the same in both.
+        let (first, last) = (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
+        return first | last << (8 * (bytes.len() - 4));
+    }
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

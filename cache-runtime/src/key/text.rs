@@ -97,12 +97,19 @@ impl Text {
         self.start = prefix.len();
     }
 
-    #[inline]
+    // This and the next two are not inlined, so that a function's key writer is, where nothing is rendered.
+    #[inline(never)]
     pub(super) fn push(&mut self, text: &str) {
         self.buffer.push(text);
     }
 
+    #[inline(never)]
+    pub(super) fn number(&mut self, digits: impl itoa::Integer) {
+        self.plain(itoa::Buffer::new().format(digits));
+    }
+
     /// A value's text, escaped.
+    #[inline(never)]
     pub(super) fn value(&mut self, text: &str) {
         self.begin_value();
         let mut rest = text;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{CacheKey, RawWords, canonical, hashed::Hashed, raw::RawArgs, text::Text};
+use super::{CacheKey, RawArgs, canonical, hashed::Hashed, text::Text};
 
 /// Writes one key: literal text as it is, argument values escaped.
 ///
@@ -39,12 +39,12 @@ impl KeyWriter {
     }
 
     /// What `render` writes, without its text.
-    #[inline]
-    pub(super) fn raw(render: impl FnOnce(&mut Self)) -> Option<RawWords> {
+    #[inline(always)]
+    pub(super) fn raw(render: &impl Fn(&mut Self)) -> Option<RawArgs> {
         let mut writer = Self(Form::Raw(RawArgs::new()));
         render(&mut writer);
         match &writer.0 {
-            Form::Raw(raw) => raw.words(),
+            Form::Raw(raw) => raw.whole(),
             Form::Text(_) => None,
         }
     }
@@ -52,7 +52,7 @@ impl KeyWriter {
     /// Text of a function's own template, with braces escaped: the same in each call of the function, and
     /// in the same order. A key form writes [`literal`](Self::literal)s.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     pub fn template(&mut self, text: &str) {
         match &mut self.0 {
             Form::Raw(raw) => raw.template(),
@@ -70,13 +70,13 @@ impl KeyWriter {
     }
 
     /// A value that is placed by its own [`CacheKey`] form.
-    #[inline]
+    #[inline(always)]
     pub fn arg<T: CacheKey + ?Sized>(&mut self, value: &T) {
         value.render(self);
     }
 
     /// A value's text, escaped.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self, text: &str) {
         match &mut self.0 {
             Form::Raw(raw) => raw.value(text),
@@ -94,11 +94,11 @@ impl KeyWriter {
     }
 
     /// A number, by its bytes or its digits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn number<const SIZE: usize>(&mut self, bytes: [u8; SIZE], is_signed: bool, digits: impl itoa::Integer) {
         match &mut self.0 {
             Form::Raw(raw) => raw.number(bytes, is_signed),
-            Form::Text(key) => key.plain(itoa::Buffer::new().format(digits)),
+            Form::Text(key) => key.number(digits),
         }
     }
 

@@ -28,6 +28,7 @@ use crate::{
     codec::Packed,
     coherence::Coherence,
     epoch::{Epoch, Epochs, Slot},
+    stats::OwnHits,
     store::Life,
 };
 
@@ -42,7 +43,7 @@ pub(crate) struct NearEntry {
     pub(crate) view: NearView,
     /// The length of the value's stored form.
     pub(crate) bytes: u64,
-    full_key: Box<str>,
+    full_key: Arc<str>,
     /// Whether it has left the map, for whoever has it at hand.
     gone: AtomicBool,
 }
@@ -85,13 +86,13 @@ impl NearView {
 }
 
 impl NearEntry {
-    pub(crate) fn new(full_key: &str, value: Option<Packed>, life: Life, view: NearView, bytes: u64) -> Self {
-        Self { value, life, view, bytes, full_key: full_key.into(), gone: AtomicBool::new(false) }
+    pub(crate) fn new(full_key: Arc<str>, value: Option<Packed>, life: Life, view: NearView, bytes: u64) -> Self {
+        Self { value, life, view, bytes, full_key, gone: AtomicBool::new(false) }
     }
 
     /// The same entry with another life.
     pub(crate) fn living(&self, life: Life) -> Self {
-        Self::new(&self.full_key, self.value.clone(), life, self.view.clone(), self.bytes)
+        Self::new(Arc::clone(&self.full_key), self.value.clone(), life, self.view.clone(), self.bytes)
     }
 
     fn may_be_served(&self, present: Present<'_>, now: Millis) -> bool {
@@ -190,8 +191,8 @@ impl Near {
     }
 
     /// What `take` makes of the value that this thread has at hand for these arguments, under the
-    /// same conditions as [`get`](Self::get).
-    #[inline]
+    /// same conditions as [`get`](Self::get). It is counted as a hit.
+    #[inline(always)]
     pub(crate) fn at_hand<R>(
         &self,
         call: &AtHandCall,
@@ -202,14 +203,27 @@ impl Near {
         let is_current = |entry: &NearEntry| !entry.is_gone() && entry.may_be_served(present, now);
         let Found { answer, told } = self.at_hand.find(call, self.news(present), now, is_current, take)?;
         if let Some(entry) = told {
-            self.map.get(&self.hash(entry.full_key.as_bytes()));
+            self.tell(&entry);
         }
         Some(answer)
     }
 
+    /// Tells the map that an entry is in use.
+    #[cold]
+    fn tell(&self, entry: &NearEntry) {
+        self.map.get(&self.hash(entry.full_key.as_bytes()));
+    }
+
     /// Has an entry at hand for the next call with these arguments on this thread, until `until`.
-    pub(crate) fn keep_at_hand(&self, call: AtHandCall, entry: &Arc<NearEntry>, until: Millis) {
-        self.at_hand.keep(call, entry, until);
+    /// `hits` is where this thread counts them.
+    pub(crate) fn keep_at_hand(
+        &self,
+        call: AtHandCall,
+        entry: &Arc<NearEntry>,
+        until: Millis,
+        hits: impl FnOnce() -> OwnHits,
+    ) {
+        self.at_hand.keep(call, entry, until, hits);
     }
 
     #[inline]
@@ -274,7 +288,7 @@ mod tests {
         let life = Life { since: 0, fresh_until: 10, dead_at: 10 };
         let generation_noted = Some(heard.generation());
         let view = NearView { epoch, generation: generation_noted, own: slots(), tags: [].into() };
-        near.insert(NearEntry::new(KEY, None, life, view, 0));
+        near.insert(NearEntry::new(KEY.into(), None, life, view, 0));
         let is_served =
             || near.get(KEY.as_bytes(), Present { epochs: &epochs, coherence: Some(&coherence) }, 1).is_some();
         assert!(is_served());

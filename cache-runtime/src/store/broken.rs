@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
-    StoreFuture, Token,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Seized, Seizure, ServerInfo,
+    Store, StoreFuture, Token,
 };
 use crate::error::Error;
 
@@ -27,6 +27,9 @@ impl Store for Broken {
     fn lease<'a>(&'a self, _: &'a Namespace, _: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {
         self.refuse()
     }
+    fn seize<'a>(&'a self, _: &'a Namespace, _: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        self.refuse()
+    }
     fn renew<'a>(&'a self, _: &'a Namespace, _: &'a str, _: Token, _: Duration) -> StoreFuture<'a, bool> {
         self.refuse()
     }
@@ -39,7 +42,7 @@ impl Store for Broken {
     fn increment<'a>(&'a self, _: &'a Namespace, _: Increment<'a>) -> StoreFuture<'a, Incremented> {
         self.refuse()
     }
-    fn expire<'a>(&'a self, _: &'a Namespace, _: &'a str, _: Life, _: Duration) -> StoreFuture<'a, bool> {
+    fn expire<'a>(&'a self, _: &'a Namespace, _: Expiry<'a>) -> StoreFuture<'a, bool> {
         self.refuse()
     }
     fn invalidate_keys<'a>(&'a self, _: &'a Namespace, _: &'a [&'a str]) -> StoreFuture<'a, u64> {

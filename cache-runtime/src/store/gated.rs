@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, ServerInfo, Store,
-    StoreFuture, Token, local::LocalStore,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Seized, Seizure, ServerInfo,
+    Store, StoreFuture, Token, local::LocalStore,
 };
 use crate::{
     clock::Clock,
@@ -58,6 +58,8 @@ pub(crate) struct Gated {
     pub(crate) reads: Gate,
     pub(crate) leases: Gate,
     pub(crate) fills: Gate,
+    /// Of keys.
+    pub(crate) invalidations: Gate,
     /// Whether invalidations reach the store.
     pub(crate) unreachable: AtomicBool,
 }
@@ -65,8 +67,8 @@ pub(crate) struct Gated {
 impl Gated {
     pub(crate) fn new(clock: Clock) -> Self {
         let store = LocalStore::new(1 << 20, clock);
-        let (reads, leases, fills) = Default::default();
-        Self { store, reads, leases, fills, unreachable: AtomicBool::new(false) }
+        let (reads, leases, fills, invalidations) = Default::default();
+        Self { store, reads, leases, fills, invalidations, unreachable: AtomicBool::new(false) }
     }
 
     fn reach(&self) -> Result<()> {
@@ -98,6 +100,14 @@ impl Store for Gated {
         })
     }
 
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(async move {
+            let seized = self.store.seize(space, seizure).await;
+            self.leases.pass().await;
+            seized
+        })
+    }
+
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
         self.store.renew(space, key, token, ttl)
     }
@@ -118,14 +128,16 @@ impl Store for Gated {
         self.store.increment(space, increment)
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        self.store.expire(space, key, life, keep)
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        self.store.expire(space, expiry)
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             self.reach()?;
-            self.store.invalidate_keys(space, keys).await
+            let removed = self.store.invalidate_keys(space, keys).await;
+            self.invalidations.pass().await;
+            removed
         })
     }
 
@@ -141,7 +153,10 @@ impl Store for Gated {
     }
 
     fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()> {
-        self.store.clear(space)
+        Box::pin(async move {
+            self.reach()?;
+            self.store.clear(space).await
+        })
     }
 
     fn info(&self) -> StoreFuture<'_, Option<ServerInfo>> {

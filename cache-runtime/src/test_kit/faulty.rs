@@ -6,8 +6,8 @@ use super::faults::{Faults, Operation};
 use crate::{
     stats::BreakerStats,
     store::{
-        Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
-        ServerInfo, Store, StoreFuture, Token,
+        Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery, Released,
+        Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
     },
 };
 
@@ -50,6 +50,10 @@ impl Store for Faulty {
         self.via(Operation::Write, move |store| store.lease(space, request))
     }
 
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        self.via(Operation::Write, move |store| store.seize(space, seizure))
+    }
+
     fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
         self.store.watch_lease(space, key)
     }
@@ -70,8 +74,8 @@ impl Store for Faulty {
         self.via(Operation::Write, move |store| store.increment(space, increment))
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        self.via(Operation::Write, move |store| store.expire(space, key, life, keep))
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        self.via(Operation::Write, move |store| store.expire(space, expiry))
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

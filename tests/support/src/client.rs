@@ -61,12 +61,18 @@ impl Client {
     }
 
     pub(crate) fn connect_within(port: u16, password: &str, db: u32, limit: Duration) -> io::Result<Self> {
+        let mut client = Self::authenticated(port, password, limit)?;
+        client.expect_ok(&["SELECT", &db.to_string()])?;
+        Ok(client)
+    }
+
+    /// The same without a database; sentinels have none.
+    pub(crate) fn authenticated(port: u16, password: &str, limit: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), limit)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(limit))?;
         let mut client = Self { stream: BufReader::new(stream) };
         client.expect_ok(&["AUTH", password])?;
-        client.expect_ok(&["SELECT", &db.to_string()])?;
         Ok(client)
     }
 

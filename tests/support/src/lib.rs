@@ -1,16 +1,21 @@
-//! What the tests need from the outside: real Redis servers ([`RedisServer`]) and a TCP proxy
-//! that cuts, delays and swallows ([`Proxy`]), and a server that answers all alike ([`FakeServer`]).
+//! What the tests need from the outside: real Redis servers ([`RedisServer`]), also with TLS
+//! ([`Authority`]) and with replicas and sentinels ([`Sentinels`]); a TCP proxy that cuts, delays and
+//! swallows ([`Proxy`]), and a server that answers all alike ([`FakeServer`]).
 //!
 //! Everything here blocks and runs on threads of its own, so that it works the same in any
 //! async runtime, under a paused clock, and from a test's `Drop` while it panics.
 
+mod certificates;
 mod client;
 mod fake;
 mod proxy;
+mod sentinels;
 mod server;
 mod spawn;
 
+pub use certificates::{Authority, Certificate};
 pub use client::{Client, Reply};
 pub use fake::FakeServer;
 pub use proxy::{Direction, Proxy, Traffic};
+pub use sentinels::Sentinels;
 pub use server::{RedisServer, Settings};

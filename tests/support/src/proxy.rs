@@ -59,6 +59,9 @@ struct Rules {
     held: Option<Vec<u8>>,
     /// Chunks that have passed or were lost.
     chunks: u32,
+    /// Requests that came after an answer, or as the first ones.
+    trips: u64,
+    answered: bool,
     open: Vec<TcpStream>,
 }
 
@@ -78,6 +81,8 @@ impl Proxy {
                 port,
                 held: None,
                 chunks: 0,
+                trips: 0,
+                answered: true,
                 open: Vec::new(),
             }),
             changed: Condvar::new(),
@@ -97,6 +102,13 @@ impl Proxy {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.state.rules().accepted
+    }
+
+    /// Round trips so far, of a client that uses one connection: how often it has sent something
+    /// after an answer.
+    #[must_use]
+    pub fn trips(&self) -> u64 {
+        self.state.rules().trips
     }
 
     /// Rules for one direction, from the next chunk of bytes on, on present and future connections.
@@ -191,6 +203,13 @@ impl State {
         rules.chunks
     }
 
+    fn count_trip(&self, direction: Direction) {
+        let mut rules = self.rules();
+        let begins = direction == Direction::Requests && rules.answered;
+        rules.trips += u64::from(begins);
+        rules.answered = direction == Direction::Replies;
+    }
+
     /// Waits while these bytes are held.
     fn wait_for_release(&self, bytes: &[u8]) {
         let mut rules = self.rules();
@@ -246,6 +265,7 @@ fn forward(state: &State, from: &mut TcpStream, to: &mut TcpStream, direction: D
         if len == 0 {
             return Ok(());
         }
+        state.count_trip(direction);
         match state.verdict(direction) {
             Traffic::Swallow => continue,
             Traffic::Delay(by) => thread::sleep(by),

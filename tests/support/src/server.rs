@@ -6,6 +6,7 @@ use std::{
     hash::{BuildHasher, Hasher},
     io,
     net::TcpListener,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -16,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
+    certificates::Certificate,
     client::{Client, Reply},
     spawn,
 };
@@ -31,6 +33,15 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 pub struct Settings {
     args: Vec<String>,
     persistent: bool,
+    password: Option<String>,
+    tls: Option<ServerTls>,
+}
+
+/// With which certificate a server speaks TLS, and whom it asks for one.
+#[derive(Debug, Clone)]
+struct ServerTls {
+    certificate: Certificate,
+    clients: Option<PathBuf>,
 }
 
 impl Settings {
@@ -54,6 +65,21 @@ impl Settings {
         self
     }
 
+    /// A password that other servers have, too. Default: one of its own.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The server speaks TLS on a port of its own ([`RedisServer::tls_port`]), with this certificate; it asks
+    /// clients for one that an authority has signed, if its PEM file is given.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Certificate, clients: Option<PathBuf>) -> Self {
+        self.tls = Some(ServerTls { certificate: certificate.clone(), clients });
+        self
+    }
+
     /// Starts the server; panics when it cannot.
     #[must_use]
     pub fn start(self) -> RedisServer {
@@ -67,10 +93,28 @@ pub struct RedisServer {
     settings: Settings,
     dir: TempDir,
     port: u16,
+    tls_port: u16,
     password: String,
 }
 
+impl ServerTls {
+    fn args(&self, port: u16) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let clients = self.clients.as_deref();
+        let mut args = vec!["--tls-port".to_owned(), port.to_string()];
+        args.extend(["--tls-cert-file".to_owned(), path(&self.certificate.cert)]);
+        args.extend(["--tls-key-file".to_owned(), path(&self.certificate.key)]);
+        args.extend(["--tls-auth-clients".to_owned(), if clients.is_some() { "yes" } else { "no" }.to_owned()]);
+        // It wants some authority in any case.
+        args.extend(["--tls-ca-cert-file".to_owned(), path(clients.unwrap_or(&self.certificate.cert))]);
+        args
+    }
+}
+
 impl RedisServer {
+    /// What servers that belong together have for a password.
+    pub(crate) const PASSWORD_OF_ALL: &'static str = "pw-of-all-servers";
+
     /// Starts a server; panics when `redis-server` is missing or does not come up.
     #[must_use]
     pub fn start() -> Self {
@@ -81,10 +125,11 @@ impl RedisServer {
     #[must_use]
     pub fn with(settings: Settings) -> Self {
         let dir = tempfile::Builder::new().prefix("cache-redis-").tempdir().expect("a temporary directory");
-        let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, password: random_password() };
+        let password = settings.password.clone().unwrap_or_else(random_password);
+        let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, tls_port: 0, password };
         // Another process may take the port between our look and the server's bind.
         for _ in 0..20 {
-            server.port = free_port();
+            (server.port, server.tls_port) = (free_port(), free_port());
             if server.launch().is_ok() {
                 return server;
             }
@@ -102,6 +147,12 @@ impl RedisServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it speaks TLS, if it was told to.
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
     }
 
     /// The password of the default user.
@@ -178,13 +229,14 @@ impl RedisServer {
     }
 
     fn launch(&self) -> io::Result<()> {
-        let mut command = spawn::mortal("redis-server");
+        let mut command = spawn::redis_server();
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--requirepass", &self.password])
             .arg("--dir")
             .arg(self.dir.path())
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(&self.settings.args)
+            .args(self.settings.tls.iter().flat_map(|tls| tls.args(self.tls_port)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -246,12 +298,12 @@ impl fmt::Debug for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// Not secret, only different from that of any other test's server.
-fn random_password() -> String {
+pub(crate) fn random_password() -> String {
     format!("pw-{:016x}", RandomState::new().build_hasher().finish())
 }

@@ -12,9 +12,15 @@ use std::{
 
 type Order = (Command, Sender<io::Result<Child>>);
 
+/// The server that the tests run on: `REDIS_SERVER=/path/to/valkey-server` chooses another.
+pub(crate) fn redis_server() -> Command {
+    let chosen = std::env::var("REDIS_SERVER").ok().filter(|path| !path.is_empty());
+    mortal(chosen.as_deref().unwrap_or("redis-server"))
+}
+
 /// A command that the kernel kills when this process is gone, however it goes, where the
 /// platform can; elsewhere only `Drop` ends it.
-pub(crate) fn mortal(program: &str) -> Command {
+fn mortal(program: &str) -> Command {
     if cfg!(target_os = "linux") && has_setpriv() {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", program]);

@@ -184,8 +184,8 @@ async fn lease<V: 'static>(call: &One<'_, V>, view: &View) -> Leasing {
     if !call.codec.is_stored() {
         return Leasing::None;
     }
-    match call.request_lease(view, false).await {
-        Some(Lease::Granted(token)) => Leasing::Granted(Leased::new(&call.cache, call.key(), token)),
+    match call.request_lease(view).await {
+        Some(Lease::Granted(token)) => Leasing::Granted(Leased::new(&call.cache, &call.full_key, token)),
         Some(Lease::Held) => Leasing::Held,
         Some(Lease::Changed) => Leasing::Changed,
         None => Leasing::None,

@@ -1,9 +1,11 @@
 //! The ids that are cached: answered from this process, or by one read of the store.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         ask::{Asked, View},
-        look_up::look_up,
+        look_up::{Look, look_up},
         slide, stale as one,
     },
     Batch, One, State,
@@ -113,12 +115,11 @@ use super::super::Call;
 
 async fn ask<V: 'static>(calls: &[&One<'_, V>]) -> Result<Vec<Asked<Opt<V>>>, Error> {
     let Some(first) = calls.first() else { return Ok(Vec::new()) };
-    let keys: Vec<&str> = calls.iter().map(|call| call.key()).collect();
+    let keys: Vec<Arc<str>> = calls.iter().map(|call| Arc::clone(&call.full_key)).collect();
     let looks = look_up(&first.cache, &keys, &tags_of(calls), &first.codec, first.function).await?;
     let (stamp, now) = (looks.stamp, looks.now);
-    let found = looks.looked.into_iter().zip(looks.seen).zip(looks.fences);
-    let asked = found.map(|((looked, seen), fence)| Asked::new(looked, View { seen, stamp, fence }, now));
-    Ok(asked.collect())
+    let asked = |Look { looked, seen, fence }| Asked::new(looked, View { seen, stamp, fence }, now);
+    Ok(looks.looks.into_iter().map(asked).collect())
 }
 
 /// The tags that are known of any of the ids.

@@ -20,7 +20,7 @@ mod stale;
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -122,7 +122,7 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
         for id in &ids {
             let version = function.plan().policy.version;
             match key::render(&cache.space.prefix, version, |key| write_key(key, id)) {
-                Ok(key) => keys.push(Box::<str>::from(key.full())),
+                Ok(key) => keys.push(Arc::<str>::from(key.full())),
                 Err(message) => {
                     report_key(&cache, Some(function), &message);
                     break;
@@ -145,9 +145,9 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
         batch
     }
 
-    fn fill_slots(&mut self, ids: Vec<T>, mut keys: Vec<Box<str>>) {
+    fn fill_slots(&mut self, ids: Vec<T>, mut keys: Vec<Arc<str>>) {
         if !self.is_keyed {
-            keys = vec![Box::default(); ids.len()];
+            keys = vec![Arc::default(); ids.len()];
         }
         let mut seen = std::collections::HashSet::with_capacity(ids.len());
         for (id, full_key) in ids.into_iter().zip(&keys) {
@@ -159,7 +159,7 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
                 function: Some(self.function),
                 shape: Shaped { errors: None },
                 codec: self.pieces.codec,
-                full_key: full_key.clone(),
+                full_key: Arc::clone(full_key),
                 scope: Scope::Normal,
                 budget: Budget::of(&self.cache),
                 ttl: None,

@@ -1,6 +1,9 @@
 //! Answers past their ttl, loads that go on beside their caller, and loads that do not read.
 
-use std::{future::Future, sync::Mutex};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::future::join_all;
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
@@ -11,11 +14,10 @@ use super::{
         ask::{Asked, View},
         fill::{Keep, Leased},
         lead::within,
-        look_up::Fence,
+        replace::Replacement,
         stale::is_open,
     },
     Batch, Fallback, One, State,
-    look::tags_of,
     run::{Job, Jobs},
 };
 use crate::{
@@ -25,12 +27,11 @@ use crate::{
     flight::{Group, Outcome, Seat},
     scope,
     stats::Count,
-    store::Stamp,
 };
 
 /// Starts the function for some ids, so that it outlives its caller; `None` where there is no
 /// tokio runtime to run it.
-pub(super) type StartBatch<'c, T, R> = Box<dyn FnOnce(Vec<T>, Box<str>, Jobs) -> Option<JoinHandle<R>> + Send + 'c>;
+pub(super) type StartBatch<'c, T, R> = Box<dyn FnOnce(Vec<T>, Arc<str>, Jobs) -> Option<JoinHandle<R>> + Send + 'c>;
 
 /// Stale values for a batch that has waited long enough.
 pub(super) struct Spares {
@@ -78,7 +79,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 led.push((index, view, lead, claim));
             }
         }
-        let leases = led.iter().map(|(index, view, ..)| lease(&self.slots[*index].call, view, false));
+        let leases = led.iter().map(|(index, view, ..)| lease(&self.slots[*index].call, view));
         let leases = join_all(leases.collect::<Vec<_>>()).await;
         let mut claims = Vec::new();
         for ((index, view, lead, claim), leased) in led.into_iter().zip(leases) {
@@ -116,8 +117,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     }
 
     /// What only these ids in this order are called.
-    fn name(&self, slots: impl IntoIterator<Item = usize>) -> Box<str> {
-        slots.into_iter().flat_map(|index| [&*self.slots[index].call.full_key, "\n"]).collect()
+    fn name(&self, slots: impl IntoIterator<Item = usize>) -> Arc<str> {
+        let keys = slots.into_iter().flat_map(|index| [&*self.slots[index].call.full_key, "\n"]);
+        keys.collect::<String>().into()
     }
 
     /// Whether the load is to outlive this caller: it may go away, or be answered before the end.
@@ -246,38 +248,15 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
 
     /// All ids, to be loaded whatever is stored, and stored.
     pub(super) async fn replacements(&mut self) -> Jobs {
-        let calls: Vec<&One<'c, V>> = self.slots.iter().map(|slot| &slot.call).collect();
-        let each = match views(&calls).await {
-            Ok(views) => {
-                // Each lease is taken from whoever holds it: what is being loaded is older.
-                let leases = calls.iter().zip(&views).map(|(call, view)| lease(call, view, true));
-                let leases = join_all(leases.collect::<Vec<_>>()).await;
-                let views = views.into_iter().map(Some).zip(leases).enumerate();
-                views.map(|(index, (view, leased))| Job { index, lead: None, view, leased }).collect()
-            }
-            Err(error) => {
-                self.failed("reading", &error);
-                (0..self.slots.len()).map(|index| Job { index, lead: None, view: None, leased: None }).collect()
-            }
-        };
+        let seizures = self.slots.iter().map(|slot| slot.call.begin_replacement());
+        let seized = join_all(seizures.collect::<Vec<_>>()).await.into_iter().enumerate();
+        let each =
+            seized.map(|(index, Replacement { view, leased })| Job { index, lead: None, view, leased }).collect();
         Jobs { each, how: Keep::Replacing, group: Group::begin() }
     }
 }
 
-/// The stamps alone, for loads that do not care what is stored.
-async fn views<V: 'static>(calls: &[&One<'_, V>]) -> crate::error::Result<Vec<View>> {
-    let Some(first) = calls.first() else { return Ok(Vec::new()) };
-    let fences: Vec<Fence> = calls.iter().map(|call| Fence::note(&call.cache, &call.full_key)).collect();
-    let stamp = if first.codec.is_stored() {
-        let keys: Vec<&str> = calls.iter().map(|call| call.key()).collect();
-        first.cache.inner.store.read(&first.cache.space.namespace, &keys, &tags_of(calls)).await?.stamp
-    } else {
-        Stamp::NONE
-    };
-    Ok(fences.into_iter().map(|fence| View { seen: None, stamp, fence }).collect())
-}
-
 /// The lease, if it can be had at once.
-async fn lease<V: 'static>(call: &One<'_, V>, view: &View, force: bool) -> Option<Leased> {
-    if call.codec.is_stored() { call.take_lease(view, force).await } else { None }
+async fn lease<V: 'static>(call: &One<'_, V>, view: &View) -> Option<Leased> {
+    if call.codec.is_stored() { call.take_lease(view).await } else { None }
 }

@@ -11,7 +11,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    hash::{BuildHasher, Hasher},
     ops::Range,
     sync::{
         Arc,
@@ -20,11 +19,15 @@ use std::{
     thread,
 };
 
-use foldhash::fast::FixedState;
 use thread_local::ThreadLocal;
 
 use super::NearEntry;
-use crate::{clock::Millis, codec::Packed, key::RawWords};
+use crate::{
+    clock::Millis,
+    codec::Packed,
+    key::{RawArgs, RawWords},
+    stats::OwnHits,
+};
 
 /// The longest value, by its stored form, that is kept at hand.
 pub(super) const LONGEST_VALUE: u64 = 1 << 10;
@@ -51,7 +54,7 @@ const USES_TOLD: u8 = 16;
 pub(crate) struct AtHandCall {
     /// The function and the namespace, by their numbers in this process.
     caller: u64,
-    args: RawWords,
+    args: RawArgs,
 }
 
 impl AtHandCall {
@@ -59,14 +62,9 @@ impl AtHandCall {
 
     /// `None` past 16 million functions or a trillion namespaces: no two callers may be the same.
     #[inline]
-    pub(crate) fn new(function: usize, space: u64, args: RawWords) -> Option<Self> {
+    pub(crate) fn new(function: usize, space: u64, args: RawArgs) -> Option<Self> {
         let fits = function >> Self::BITS_OF_A_FUNCTION == 0 && space >> (u64::BITS - Self::BITS_OF_A_FUNCTION) == 0;
         fits.then_some(Self { caller: space << Self::BITS_OF_A_FUNCTION | function as u64, args })
-    }
-
-    #[inline]
-    fn is(&self, other: &Self) -> bool {
-        self.caller == other.caller && self.args.is(&other.args)
     }
 }
 
@@ -95,15 +93,26 @@ struct Places {
     cursor: usize,
 }
 
-/// What a hit needs is here, so that it looks nowhere else.
+/// What a hit needs is here, so that it looks nowhere else; as long as two cache lines.
+#[repr(align(64))]
 struct Place {
-    call: AtHandCall,
+    caller: u64,
+    args: RawWords,
     value: Option<Packed>,
     /// When something is due: the end of its life, or a refresh.
     until: Millis,
     /// What was the news when the entry was last found current.
     seen: Cell<News>,
     entry: Arc<NearEntry>,
+    /// Where this thread counts the function's hits.
+    hits: OwnHits,
+}
+
+impl Place {
+    #[inline(always)]
+    fn is_of(&self, call: &AtHandCall) -> bool {
+        self.caller == call.caller && self.args.is(&call.args.words)
+    }
 }
 
 /// The set that arguments belong to, and their tag in it.
@@ -137,7 +146,7 @@ impl AtHand {
         }
     }
 
-    /// The answer that `take` makes of the value for these arguments.
+    /// The answer that `take` makes of the value for these arguments, counted as a hit.
     ///
     /// 1. The news are noted. 2. The entry is found current. 3. It is served as long as the news are
     ///    those of 1.
@@ -147,7 +156,7 @@ impl AtHand {
     ///
     /// A value's `Clone` may call annotated functions in its turn: they find this thread's
     /// places borrowed, which they can share, and keep nothing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find<R>(
         &self,
         call: &AtHandCall,
@@ -169,12 +178,13 @@ impl AtHand {
             place.seen.set(news);
         }
         let answer = take(place.value.as_ref())?;
+        place.hits.add_one();
         let told = places.count_use(at).then(|| Arc::clone(&place.entry));
         Some(Found { answer, told })
     }
 
     /// Keeps an entry for these arguments, unless others are used more.
-    pub(super) fn keep(&self, call: AtHandCall, entry: &Arc<NearEntry>, until: Millis) {
+    pub(super) fn keep(&self, call: AtHandCall, entry: &Arc<NearEntry>, until: Millis, hits: impl FnOnce() -> OwnHits) {
         if entry.bytes > LONGEST_VALUE {
             return;
         }
@@ -184,8 +194,11 @@ impl AtHand {
             let at = places.place_for(&call)?;
             // No news are this one: the first hit looks at the entry.
             let seen = Cell::new(News(u64::MAX));
-            let place = Place { call, value: entry.value.clone(), until, seen, entry: Arc::clone(entry) };
-            Some((places.put(at, place), places.sweep_one()))
+            let (value, entry, hits) = (entry.value.clone(), Arc::clone(entry), hits());
+            let AtHandCall { caller, args } = call;
+            let place = Place { caller, args: args.words, value, until, seen, entry, hits };
+            let tag = places.home(&call).tag;
+            Some((places.put(at, tag, place), places.sweep_one()))
         });
         drop(left);
     }
@@ -212,22 +225,20 @@ impl Places {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn home(&self, call: &AtHandCall) -> Home {
-        let mut hasher = FixedState::with_seed(call.caller).build_hasher();
-        call.args.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = call.args.hash_for(call.caller);
         Home { first: hash as usize & (self.places.len() - WAYS), tag: (hash >> 56) as u8 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, call: &AtHandCall) -> Option<usize> {
         let home = self.home(call);
         let tags = self.tags.get(home.set())?.first_chunk()?;
         let mut left = bytes_like(home.tag, u64::from_le_bytes(*tags));
         while left != 0 {
             let at = home.first + left.trailing_zeros() as usize / 8;
-            if self.at(at).is_some_and(|place| place.call.is(call)) {
+            if self.at(at).is_some_and(|place| place.is_of(call)) {
                 return Some(at);
             }
             left &= left - 1;
@@ -253,8 +264,8 @@ impl Places {
     }
 
     /// Returns what was there.
-    fn put(&mut self, at: usize, place: Place) -> Option<Place> {
-        self.tags[at] = self.home(&place.call).tag;
+    fn put(&mut self, at: usize, tag: u8, place: Place) -> Option<Place> {
+        self.tags[at] = tag;
         self.uses[at].set(1);
         self.places.get_mut(at)?.replace(place)
     }

@@ -52,7 +52,8 @@ pub(crate) async fn bytes_of_any_format_read_back(on: Fixture) {
         let entry = on.find("bytes").await.entry.unwrap();
         assert_eq!((&entry.head.format, &*entry.payload), (&format, &*bytes));
         let life = Life { since: 1, fresh_until: entry.head.life.fresh_until, dead_at: entry.head.life.dead_at };
-        assert!(on.store.expire(&on.space, "bytes", life, Duration::from_secs(60)).await.unwrap());
+        let expiry = Expiry { key: "bytes", life, keep: Duration::from_secs(60), was: None };
+        assert!(on.store.expire(&on.space, expiry).await.unwrap());
         let expired = on.find("bytes").await.entry.unwrap();
         assert_eq!((&expired.head.format, &*expired.payload), (&format, &*bytes), "new deadlines leave the rest");
         assert_eq!((expired.head.incarnation, expired.head.born), (entry.head.incarnation, entry.head.born));
@@ -181,12 +182,25 @@ pub(crate) async fn a_stale_entry_is_read_and_a_dead_one_is_not(on: Fixture) {
 }
 
 async fn expire(on: &Fixture, key: &str, fresh: u64, dead: u64) -> bool {
-    let now = on.clock.now();
-    let keep = Duration::from_millis(dead);
-    on.store
-        .expire(&on.space, key, Life { since: now, fresh_until: now + fresh, dead_at: now + dead }, keep)
-        .await
-        .unwrap()
+    expire_only(on, key, None, fresh, dead).await
+}
+
+async fn expire_only(on: &Fixture, key: &str, was: Option<Life>, fresh: u64, dead: u64) -> bool {
+    let (now, keep) = (on.clock.now(), Duration::from_millis(dead));
+    let life = Life { since: now, fresh_until: now + fresh, dead_at: now + dead };
+    on.store.expire(&on.space, Expiry { key, life, keep, was }).await.unwrap()
+}
+
+pub(crate) async fn an_expiry_may_be_of_one_entry_and_no_other(on: Fixture) {
+    on.put("user:1", "1", &[]).await;
+    let first = on.find("user:1").await.entry.unwrap().head.life;
+    on.clock.advance(Duration::from_secs(1));
+    on.put("user:1", "2", &[]).await;
+    let second = on.find("user:1").await.entry.unwrap().head.life;
+    assert!(!expire_only(&on, "user:1", Some(first), 600_000, 600_000).await, "it was replaced");
+    assert_eq!(on.find("user:1").await.entry.unwrap().head.life, second);
+    assert!(expire_only(&on, "user:1", Some(second), 600_000, 600_000).await);
+    assert_eq!(on.find("user:1").await.entry.unwrap().head.life.fresh_until, on.clock.now() + 600_000);
 }
 
 pub(crate) async fn an_expiry_replaces_the_deadlines(on: Fixture) {

@@ -16,7 +16,7 @@ pub(crate) async fn one_lease_at_a_time(on: Fixture) {
 pub(crate) async fn a_lease_is_refused_when_the_entry_has_changed(on: Fixture) {
     let before = on.read(&["user:1"], &[]).await;
     on.put("user:1", "1", &[]).await;
-    let ask = LeaseRequest { key: "user:1", ttl: LONG, seen: before.found[0].seen, stamp: before.stamp, force: false };
+    let ask = LeaseRequest { key: "user:1", ttl: LONG, seen: before.found[0].seen, stamp: before.stamp };
     assert_eq!(on.store.lease(&on.space, ask).await.unwrap(), Lease::Changed, "filled since");
 
     let seen = on.find("user:1").await.seen;
@@ -24,29 +24,6 @@ pub(crate) async fn a_lease_is_refused_when_the_entry_has_changed(on: Fixture) {
     let ask = LeaseRequest { seen, ..ask };
     assert_eq!(on.store.lease(&on.space, ask).await.unwrap(), Lease::Changed, "filled anew since");
     on.begin("user:1", &[]).await;
-}
-
-async fn force<'a>(on: &Fixture, key: &'a str) -> Load<'a> {
-    let stamp = on.stamp(&[]).await;
-    let request = LeaseRequest { key, ttl: LONG, seen: None, stamp, force: true };
-    match on.store.lease(&on.space, request).await.unwrap() {
-        Lease::Granted(token) => Load { key, token, stamp },
-        refused => panic!("a forced lease is always granted, not {refused:?}"),
-    }
-}
-
-pub(crate) async fn a_forced_lease_takes_the_key_from_its_holder(on: Fixture) {
-    on.put("user:1", "1", &[]).await;
-    let refresh = on.begin("user:1", &[]).await;
-    let write = force(&on, "user:1").await;
-    assert_eq!(on.text("user:1").await.as_deref(), Some("1"), "a lease alone changes no value");
-    assert_eq!(on.fill(refresh.fills(on.value("2", &[]))).await, Filled::Rejected);
-    assert_eq!(on.fill(write.fills(on.value("3", &[]))).await, Filled::Current);
-    assert_eq!(on.text("user:1").await.as_deref(), Some("3"));
-
-    let (early, late) = (force(&on, "user:1").await, force(&on, "user:1").await);
-    assert_eq!(on.fill(early.fills(on.value("4", &[]))).await, Filled::Rejected, "the last to ask wins");
-    assert_eq!(on.fill(late.fills(on.value("5", &[]))).await, Filled::Current);
 }
 
 pub(crate) async fn an_invalidated_key_rejects_the_fill_of_an_older_load(on: Fixture) {

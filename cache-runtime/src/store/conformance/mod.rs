@@ -12,6 +12,7 @@ mod filling;
 mod leasing;
 mod patterns;
 mod racing;
+mod seizing;
 mod tagging;
 
 pub(crate) use counting::*;
@@ -19,6 +20,7 @@ pub(crate) use filling::*;
 pub(crate) use leasing::*;
 pub(crate) use patterns::*;
 pub(crate) use racing::*;
+pub(crate) use seizing::*;
 pub(crate) use tagging::*;
 
 /// One test for each rule.
@@ -44,12 +46,12 @@ macro_rules! tests {
             a_stale_entry_is_read_and_a_dead_one_is_not
             an_expiry_replaces_the_deadlines
             an_expiry_needs_a_valid_entry
+            an_expiry_may_be_of_one_entry_and_no_other
             invalidated_keys_are_gone_and_counted
             namespaces_do_not_see_each_other
             // leasing
             one_lease_at_a_time
             a_lease_is_refused_when_the_entry_has_changed
-            a_forced_lease_takes_the_key_from_its_holder
             an_invalidated_key_rejects_the_fill_of_an_older_load
             an_invalidated_key_can_be_leased_at_once
             a_lease_runs_out
@@ -58,6 +60,13 @@ macro_rules! tests {
             a_lease_of_an_incarnation_that_ended_holds_nobody
             a_lease_from_before_a_tag_was_invalidated_holds_nobody
             an_unrelated_tag_leaves_a_lease_in_force
+            // seizing
+            a_seizure_takes_the_key_from_its_holder
+            a_seizure_tells_what_is_in_force_and_what_is_stored
+            loads_wait_for_a_seized_lease_until_it_ends
+            whatever_is_invalidated_after_a_seizure_keeps_its_value_out
+            a_seizure_over_nothing_leaves_what_is_stored_and_its_lease
+            what_is_invalid_is_seized_by_its_token_and_nothing_else_is
             // tagging
             an_invalidated_tag_hides_its_entries_and_no_others
             any_one_of_several_tags_hides_an_entry
@@ -178,7 +187,7 @@ impl Fixture {
     pub(crate) async fn try_begin<'a>(&self, key: &'a str, known: &[&str], ttl: Duration) -> Result<Load<'a>, Lease> {
         let reading = self.read(&[key], known).await;
         let (seen, stamp) = (reading.found[0].seen, reading.stamp);
-        let request = LeaseRequest { key, ttl, seen, stamp, force: false };
+        let request = LeaseRequest { key, ttl, seen, stamp };
         match self.store.lease(&self.space, request).await.unwrap() {
             Lease::Granted(token) => Ok(Load { key, token, stamp }),
             refused => Err(refused),

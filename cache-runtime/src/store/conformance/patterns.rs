@@ -89,7 +89,7 @@ pub(crate) async fn a_pattern_stays_in_its_namespace(on: Fixture) {
     assert_eq!(on.fill(running.fills(on.value("2", &[]))).await, Filled::Current);
 
     let stamp = on.store.read(&on.other, &["user:1"], &[]).await.unwrap().stamp;
-    let request = LeaseRequest { key: "user:1", ttl: LONG, seen: None, stamp, force: false };
+    let request = LeaseRequest { key: "user:1", ttl: LONG, seen: None, stamp };
     let Lease::Granted(token) = on.store.lease(&on.other, request).await.unwrap() else {
         panic!("nobody holds it in that namespace");
     };

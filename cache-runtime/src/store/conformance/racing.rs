@@ -40,7 +40,7 @@ async fn call(on: &Fixture, source: &Source, round: usize) {
         return;
     }
     let (seen, stamp) = (reading.found[0].seen, reading.stamp);
-    let request = LeaseRequest { key, ttl: LONG, seen, stamp, force: false };
+    let request = LeaseRequest { key, ttl: LONG, seen, stamp };
     let Lease::Granted(token) = on.store.lease(&on.space, request).await.unwrap() else { return };
     let version = source.version[at].load(SeqCst);
     for _ in 0..round % 5 {

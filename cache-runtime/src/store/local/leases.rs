@@ -52,6 +52,12 @@ impl Leases {
         (held.token == token && held.until > now).then_some(held)
     }
 
+    /// Takes this token's lease away, for its key.
+    pub(super) fn take_own(&mut self, key: KeyRef<'_>, token: Token, now: Millis) -> Option<StoreKey> {
+        self.get_own(key, token, now)?;
+        self.held.remove_entry(&key as &dyn Parts).map(|(key, _)| key)
+    }
+
     pub(super) fn insert(&mut self, key: KeyRef<'_>, lease: Held, now: Millis) {
         if let Some(held) = self.held.get_mut(&key as &dyn Parts) {
             *held = lease;

@@ -22,8 +22,8 @@ use self::{
     stamps::{Limits, Space, Stamps},
 };
 use super::{
-    Entry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Payload,
-    Reading, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+    Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace,
+    Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
 
@@ -153,19 +153,36 @@ impl LocalStore {
         let key = self.key(space, request.key);
         let now = self.clock.now();
         let mut writing = self.shard(key).lock();
-        if !request.force {
-            if writing.get(key).map(|entry| entry.head.token) != request.seen {
-                return Lease::Changed;
-            }
-            // Nobody waits for a load that is doomed.
-            if writing.leases.get(key, now).is_some_and(|held| held.may_come_to_something(&request.stamp)) {
-                return Lease::Held;
-            }
+        let is_as_seen = match request.seen {
+            None => !writing.has(key),
+            Some(seen) => writing.get(key).is_some_and(|entry| entry.head.token == seen),
+        };
+        if !is_as_seen {
+            return Lease::Changed;
+        }
+        // Nobody waits for a load that is doomed.
+        if writing.leases.get(key, now).is_some_and(|held| held.may_come_to_something(&request.stamp)) {
+            return Lease::Held;
         }
         let token = fresh_token();
         let held = Held { token, stamp: request.stamp, until: now.saturating_add(millis(request.ttl)) };
         writing.leases.insert(key, held, now);
         Lease::Granted(token)
+    }
+
+    fn seize_now(&self, space: &Namespace, seizure: Seizure<'_>) -> Seized {
+        let key = self.key(space, seizure.key);
+        let now = self.clock.now();
+        let mut writing = self.shard(key).lock();
+        let stored = writing.get(key);
+        let seen = stored.as_ref().map(|entry| entry.head.token);
+        if !seizure.over.allows(seen) {
+            let entry = stored.filter(|entry| self.is_live(space, &entry.head, now));
+            return Seized::Refused(Found { entry, seen, unreadable: false });
+        }
+        let (token, stamp) = (fresh_token(), self.stamps.with(space, now, |space| space.stamp(seizure.tags)));
+        writing.leases.insert(key, Held { token, stamp, until: now.saturating_add(millis(seizure.ttl)) }, now);
+        Seized::Granted { token, stamp, seen }
     }
 
     fn renew_now(&self, space: &Namespace, key: &str, token: Token, ttl: Duration) -> bool {
@@ -182,13 +199,10 @@ impl LocalStore {
         let shard = self.shard(key);
         let now = self.clock.now();
         let mut writing = shard.lock();
-        if writing.leases.get_own(key, token, now).is_none() {
-            return Filled::Rejected;
-        }
-        writing.leases.remove(key);
+        let Some(owned) = writing.leases.take_own(key, token, now) else { return Filled::Rejected };
         let current = self.stamps.with(space, now, |space| still_holds(space, &stamp, value.as_ref()));
         match value {
-            Some(value) if current => writing.insert(key, entry(value, token, &stamp, now)),
+            Some(value) if current => writing.insert(owned, entry(value, token, &stamp, now)),
             // It would be invalid from the start; what it was to replace goes as well.
             Some(_) => writing.remove(key),
             None => {}
@@ -222,19 +236,21 @@ impl LocalStore {
             },
         };
         writing.leases.remove(key);
-        writing.insert(key, next);
+        writing.insert(key.to_owned(), next);
         drop(writing);
         self.sweep_if_due(shard);
         Incremented::To(sum)
     }
 
-    fn expire_now(&self, space: &Namespace, key: &str, life: Life, keep: Duration) -> bool {
-        let key = self.key(space, key);
+    fn expire_now(&self, space: &Namespace, expiry: Expiry<'_>) -> bool {
+        let Expiry { life, keep, .. } = expiry;
+        let key = self.key(space, expiry.key);
         let now = self.clock.now();
         let mut writing = self.shard(key).lock();
-        let Some(stored) = writing.get(key).filter(|entry| self.is_live(space, &entry.head, now)) else { return false };
+        let is_meant = |head: &Head| expiry.is_of(head) && self.is_live(space, head, now);
+        let Some(stored) = writing.get(key).filter(|entry| is_meant(&entry.head)) else { return false };
         let head = Head { life: cut(life, now, keep), ..stored.head.clone() };
-        writing.insert(key, Entry { head, payload: stored.payload.clone() });
+        writing.insert(key.to_owned(), Entry { head, payload: stored.payload.clone() });
         true
     }
 
@@ -328,6 +344,10 @@ impl Store for LocalStore {
         Box::pin(async move { Ok(self.lease_now(space, request)) })
     }
 
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(async move { Ok(self.seize_now(space, seizure)) })
+    }
+
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {
         Box::pin(async move { Ok(self.renew_now(space, key, token, ttl)) })
     }
@@ -344,8 +364,8 @@ impl Store for LocalStore {
         Box::pin(async move { Ok(self.increment_now(space, increment)) })
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.expire_now(space, key, life, keep)) })
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.expire_now(space, expiry)) })
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

@@ -5,9 +5,9 @@
 //! critical section of the shard. Reads are outside of it.
 //!
 //! mini-moka refuses a new entry whose key is not asked for more often than those that would
-//! have to go. A value that was set must be there, as it would be on Redis, so a new entry goes
-//! in without weight, which is always admitted, and is then updated to its true weight; what
-//! was used least recently makes room.
+//! have to go. A value that was set must be there, as it would be on Redis, so where there is no
+//! room an entry goes in without weight, which is always admitted, and is then updated to its true
+//! weight; what was used least recently makes room.
 
 use std::sync::{
     Arc,
@@ -108,21 +108,23 @@ impl Writing<'_> {
         self.shard.get(key)
     }
 
+    pub(super) fn has(&self, key: KeyRef<'_>) -> bool {
+        self.shard.cache.contains_key(&key as &dyn Parts)
+    }
+
     /// Stores an entry. One that is larger than the shard is not kept.
-    pub(super) fn insert(&mut self, key: KeyRef<'_>, entry: Entry) {
-        let cache = &self.shard.cache;
-        self.shard.writes_since_sweep.fetch_add(1, Ordering::Relaxed);
-        let weight = weight(key, &entry);
-        if u64::from(weight) > self.shard.capacity {
-            self.remove(key);
-            return;
+    pub(super) fn insert(&mut self, key: StoreKey, entry: Entry) {
+        let Shard { cache, capacity, writes_since_sweep, .. } = self.shard;
+        writes_since_sweep.fetch_add(1, Ordering::Relaxed);
+        let weight = weight(&key, &entry);
+        if u64::from(weight) > *capacity {
+            return self.remove(key.as_ref());
         }
-        let entry = Arc::new(entry);
-        if !cache.contains_key(&key as &dyn Parts) {
-            cache.insert(key.to_owned(), Kept { entry: Arc::clone(&entry), weight: 0 });
-            cache.sync();
+        let kept = Kept { entry: Arc::new(entry), weight };
+        if cache.weighted_size() + u64::from(weight) > *capacity {
+            cache.insert(key.clone(), Kept { weight: 0, ..kept.clone() });
         }
-        cache.insert(key.to_owned(), Kept { entry, weight });
+        cache.insert(key, kept);
         self.settle();
     }
 
@@ -159,7 +161,7 @@ impl Writing<'_> {
     }
 }
 
-fn weight(key: KeyRef<'_>, entry: &Entry) -> u32 {
+fn weight(key: &StoreKey, entry: &Entry) -> u32 {
     let tags: usize = entry.head.tags.iter().map(|tag| tag.len() + size_of::<Box<str>>()).sum();
     let all = OVERHEAD + key.key.len() + tags + entry.payload.len();
     u32::try_from(all).unwrap_or(u32::MAX)

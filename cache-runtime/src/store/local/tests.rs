@@ -3,6 +3,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::store::Over;
 use crate::store::conformance::{self, Fixture};
 
 async fn fixture() -> Fixture {
@@ -29,9 +30,8 @@ fn value(text: &str, tags: &[&str], clock: &Clock) -> Value {
 }
 
 fn put(store: &LocalStore, space: &Namespace, key: &str, value: Value) -> Filled {
-    let stamp = now(store.read(space, &[key], &value.tags)).stamp;
-    let request = LeaseRequest { key, ttl: Duration::from_secs(9), seen: None, stamp, force: true };
-    let Lease::Granted(token) = now(store.lease(space, request)) else { panic!("it is forced") };
+    let seizure = Seizure { key, ttl: Duration::from_secs(9), tags: &value.tags, over: Over::Anything };
+    let Seized::Granted { token, stamp, .. } = now(store.seize(space, seizure)) else { panic!("over anything") };
     now(store.fill(space, Fill { key, token, stamp, value: Some(value) }))
 }
 
@@ -183,7 +183,7 @@ fn abandoned_leases_are_bounded() {
     let lease = |n: u32| {
         let key = n.to_string();
         let ttl = Duration::from_millis(10_000 + u64::from(n));
-        let request = LeaseRequest { key: &key, ttl, seen: None, stamp, force: false };
+        let request = LeaseRequest { key: &key, ttl, seen: None, stamp };
         match now(store.lease(&space, request)) {
             Lease::Granted(token) => token,
             refused => panic!("{refused:?}"),

@@ -92,7 +92,7 @@ impl Breaker {
         self.refused.fetch_add(1, Ordering::Relaxed);
         Err(match &ledger.cause {
             // It says what to do, and no less so the second time.
-            Some(error @ Error::Authentication(_)) => error.clone(),
+            Some(error) if error.is_for_the_operator() => error.clone(),
             cause => NotAsked::error(BACKEND, cause.clone()),
         })
     }

@@ -1,12 +1,12 @@
 //! The client's errors in our words: never with a password, an address with one, or a value.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use bb8_redis::redis::{ErrorKind, RedisError, ServerError, Value};
 
-use crate::error::Error;
+use crate::{config::Address, error::Error};
 
-use super::BACKEND;
+use super::{BACKEND, dial::tls_fault};
 
 /// What went wrong on the way to the server, or what it answered.
 pub(super) fn of_client(error: RedisError, limit: Duration) -> Error {
@@ -16,13 +16,16 @@ pub(super) fn of_client(error: RedisError, limit: Duration) -> Error {
     // Without a password the first command of the handshake is refused, and loses its code.
     let unknown = error.detail().is_some_and(|detail| detail.starts_with("Authentication required"));
     if error.kind() == ErrorKind::AuthenticationFailed || unknown {
-        return Error::Authentication("the server refused the user or the password".into());
+        return refused("the server refused the user or the password");
     }
     if let Some(code) = error.code() {
         return of_code(code, error.detail());
     }
     // Errors of the network name no more than the system's words.
-    let io = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let io = network_error_in(&error);
+    if let Some(fault) = io.and_then(tls_fault) {
+        return fault;
+    }
     let message = match io {
         Some(io) => io.to_string(),
         None if error.is_connection_refusal() => "connection refused".to_owned(),
@@ -31,14 +34,36 @@ pub(super) fn of_client(error: RedisError, limit: Duration) -> Error {
     Error::Unavailable { backend: BACKEND, message: message.into(), source: Some(Arc::new(error)) }
 }
 
+/// The client hands out what it met in the `Arc` in which it shares it.
+fn network_error_in(error: &RedisError) -> Option<&io::Error> {
+    let shared = error.source()?.downcast_ref::<Arc<dyn StdError + Send + Sync>>()?;
+    shared.downcast_ref()
+}
+
+/// What went wrong before the client could say anything.
+pub(super) fn of_network(error: io::Error) -> Error {
+    let message = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::Unavailable { backend: BACKEND, message: message.into(), source: Some(Arc::new(error)) }
+}
+
 /// The same error, with where the server was looked for.
-pub(super) fn at(address: &str, error: Error) -> Error {
+pub(super) fn at(address: &Address, error: Error) -> Error {
     match error {
+        Error::Tls(message) => Error::Tls(format!("{address}: {message}").into()),
         Error::Unavailable { backend, message, source } => {
             Error::Unavailable { backend, message: format!("no connection to {address}: {message}").into(), source }
         }
         other => other,
     }
+}
+
+fn refused(how: &str) -> Error {
+    Error::Authentication(
+        format!("{how}; check REDIS_USERNAME and REDIS_PASSWORD, or the user part of REDIS_URL").into(),
+    )
 }
 
 /// What the server answered to one command.
@@ -51,6 +76,14 @@ pub(super) fn of_server(error: &ServerError) -> Error {
 pub(super) fn outage_in(answers: &[Value]) -> Option<Error> {
     answers.iter().find_map(|answer| match answer {
         Value::ServerError(error) if is_outage(error.code()) => Some(of_server(error)),
+        _ => None,
+    })
+}
+
+/// Whether a server that was the master is none any more.
+pub(super) fn demotion_in(answers: &[Value]) -> Option<Error> {
+    answers.iter().find_map(|answer| match answer {
+        Value::ServerError(error) if matches!(error.code(), "READONLY" | "MASTERDOWN") => Some(of_server(error)),
         _ => None,
     })
 }
@@ -72,7 +105,7 @@ pub(super) fn unexpected(what: &'static str) -> Error {
 
 fn of_code(code: &str, detail: Option<&str>) -> Error {
     if matches!(code, "NOAUTH" | "WRONGPASS") {
-        return Error::Authentication(code.to_owned().into());
+        return refused(code);
     }
     if let Some(advice) = advice(code) {
         return Error::unavailable(BACKEND, format!("{code}: {advice}"));

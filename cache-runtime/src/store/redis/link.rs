@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::store::Namespace;
 
-use super::dial::RunId;
+use super::dial::{Driver, RunId};
 
 /// So many time-outs in a row, without one answer, make a link suspect.
 const HUNG_AFTER: u32 = 3;
@@ -26,6 +26,7 @@ pub(super) struct Link {
 }
 
 struct LinkState {
+    _driver: Driver,
     number: u64,
     made: Instant,
     broken: AtomicBool,
@@ -40,9 +41,10 @@ struct LinkState {
 }
 
 impl Link {
-    pub(super) fn new(connection: MultiplexedConnection, run_id: Option<RunId>) -> Self {
+    pub(super) fn new(connection: MultiplexedConnection, driver: Driver, run_id: Option<RunId>) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let state = LinkState {
+            _driver: driver,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             made: Instant::now(),
             broken: AtomicBool::new(false),

@@ -2,7 +2,8 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `dial`, `link`, `pool` | make, share, watch and replace connections (bb8) |
+//! | `dial` | makes connections: TCP, TLS, the login; asks sentinels where the master is |
+//! | `link`, `pool` | share, watch and replace connections (bb8) |
 //! | `breaker`, `probe` | leave a server alone that does not answer, and find out when it does |
 //! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
 //! | `session` | one operation: a link, a deadline, commands in order |
@@ -14,7 +15,8 @@
 //!
 //! # Round trips
 //!
-//! A read, a lease, a fill and an invalidation are one each; one more when a stamp was missing,
+//! A read, a lease, a seizure, a fill and an invalidation are one each; so a miss is two and the fill,
+//! and a write by hand two. One more when a stamp was missing that a read needs,
 //! when an entry has tags that the caller does not know, when the server does not know a script,
 //! and at the first use of a namespace on a new connection.
 //!
@@ -45,8 +47,8 @@ use crate::{
 };
 
 use super::{
-    Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Reading, Recovery, Released,
-    ServerInfo, Store, StoreFuture, Token,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery, Released, Seized,
+    Seizure, ServerInfo, Store, StoreFuture, Token,
 };
 
 mod answer;
@@ -126,7 +128,7 @@ impl RedisStore {
         let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
         let pool = Arc::new(Pool::new(dialer.clone(), config, tracked.clone())?);
         let tracking = Tracking::new(dialer, pool.shared(), tracked);
-        let label = format!("{}:{}/{}", config.host, config.port, config.db);
+        let label = format!("{}/{}", config.server(), config.db);
         let lanes = Arc::new(Lanes::new(Arc::clone(&pool)));
         Ok(Self { pool, lanes, clock, label, tracking })
     }
@@ -176,6 +178,10 @@ impl Store for RedisStore {
         Box::pin(self.lease(space, request))
     }
 
+    fn seize<'a>(&'a self, space: &'a Namespace, seizure: Seizure<'a>) -> StoreFuture<'a, Seized> {
+        Box::pin(self.seize(space, seizure))
+    }
+
     fn watch_lease<'a>(&'a self, space: &'a Namespace, key: &'a str) -> StoreFuture<'a, Option<Released>> {
         Box::pin(async move { Ok(self.tracking.watch(space, key).await) })
     }
@@ -199,8 +205,8 @@ impl Store for RedisStore {
         Box::pin(self.increment(space, increment))
     }
 
-    fn expire<'a>(&'a self, space: &'a Namespace, key: &'a str, life: Life, keep: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(self.expire(space, key, life, keep))
+    fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
+        Box::pin(self.expire(space, expiry))
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

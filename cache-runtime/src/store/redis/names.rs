@@ -108,16 +108,34 @@ pub(super) fn new_token() -> Result<Token> {
 /// 32 lower-case hex digits, and nothing else.
 pub(super) fn parse_token(text: &[u8]) -> Option<Token> {
     let text: &[u8; 32] = text.try_into().ok()?;
-    let number = text.iter().try_fold(0, |number: u128, byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u128::from(digit))
-    });
-    number.map(Token)
+    let (high, low) = text.split_at(16);
+    Some(Token(u128::from(hex(high)?) << 64 | u128::from(hex(low)?)))
 }
+
+/// A number of at most 16 lower-case hex digits. Each read has several, so they are looked up and judged
+/// at the end.
+pub(super) fn hex(digits: &[u8]) -> Option<u64> {
+    let mut all = 0;
+    let number = digits.iter().fold(0, |number: u64, byte| {
+        let digit = DIGITS[usize::from(*byte)];
+        all |= digit;
+        number << 4 | u64::from(digit)
+    });
+    (all & NO_DIGIT == 0 && digits.len() <= 16).then_some(number)
+}
+
+const NO_DIGIT: u8 = 1 << 7;
+
+/// What each byte is as a lower-case hex digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use bb8_redis::redis::Value;
 use crate::{
     clock::millis,
     error::{Error, Result},
-    store::{Found, Head, Increment, Incremented, Life, Namespace, Reading, Stamp},
+    store::{Expiry, Found, Head, Increment, Incremented, Namespace, Reading, Stamp},
 };
 
 use super::{
@@ -68,11 +68,13 @@ impl RedisStore {
         sum_of(answer.ok_or_else(|| fault::unexpected("an increment"))?)
     }
 
-    pub(super) async fn expire(&self, space: &Namespace, key: &str, life: Life, keep: Duration) -> Result<bool> {
+    pub(super) async fn expire(&self, space: &Namespace, expiry: Expiry<'_>) -> Result<bool> {
+        let Expiry { key, life, keep, .. } = expiry;
         for _ in 0..ATTEMPTS {
             let keys = [key];
             let Reading { found, stamp } = self.read(space, &keys, &[]).await?;
-            let Some(entry) = found.into_iter().next().and_then(|found| found.entry) else { return Ok(false) };
+            let entry = found.into_iter().next().and_then(|found| found.entry);
+            let Some(entry) = entry.filter(|entry| expiry.is_of(&entry.head)) else { return Ok(false) };
             let head = Head { life, ..entry.head.clone() };
             if self.set_deadlines(space, key, &head, keep, stamp).await? {
                 return Ok(true);

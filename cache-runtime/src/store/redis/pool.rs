@@ -227,6 +227,10 @@ impl Pool {
         self.limit
     }
 
+    pub(super) fn follows_failover(&self) -> bool {
+        self.dialer.follows_failover()
+    }
+
     pub(super) fn guards(&self) -> bool {
         self.guards
     }

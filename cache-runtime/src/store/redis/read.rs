@@ -56,6 +56,11 @@ impl Stamps {
     fn floor(&self, tags: &[Box<str>]) -> u64 {
         tags.iter().filter_map(|tag| self.tags.get(tag)).copied().max().unwrap_or(0)
     }
+
+    /// What a load with these tags may depend on that begins now.
+    pub(super) fn in_force(&self, tags: &[Box<str>], link: u64) -> Stamp {
+        Stamp { incarnation: self.incarnation, born: self.clock, floor: self.floor(tags), link }
+    }
 }
 
 /// The number in `nonce:number`, if the nonce is this one.
@@ -98,11 +103,29 @@ impl RedisStore {
                 &completed
             }
         };
-        let (incarnation, born, floor) = (stamps.incarnation, stamps.clock, stamps.floor(tags));
-        let stamp = Stamp { incarnation, born, floor, link: trip.link.number() };
+        let stamp = stamps.in_force(tags, trip.link.number());
         let now = self.clock.now();
         let found = opened.into_iter().map(|opened| found(opened, stamps, now)).collect();
         Ok(Reading { found, stamp })
+    }
+
+    /// What is found in `value`, which was read before `stamps`, those of `known` tags.
+    pub(super) async fn judge(
+        &self,
+        session: Session<'_>,
+        space: &Namespace,
+        value: Value,
+        mut stamps: Stamps,
+        known: &[Box<str>],
+    ) -> Result<Found> {
+        let opened = [Opened::new(answer::bytes(value))];
+        let of_entry = tags_of_entries(&stamps, &opened, known);
+        if !of_entry.is_empty() {
+            let all = known.iter().map(|tag| &**tag).chain(of_entry).collect();
+            stamps = complete(session, space, all).await?;
+        }
+        let [opened] = opened;
+        Ok(found(opened, &stamps, self.clock.now()))
     }
 }
 

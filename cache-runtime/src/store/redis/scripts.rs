@@ -41,7 +41,9 @@ scripts! {
     /// Begins a new incarnation if the server was started anew.
     GUARD = false, ["lib_clock.lua", "guard.lua"];
     /// Takes a lease.
-    LEASE = false, ["lib_seen.lua", "lib_wake.lua", "lease.lua"];
+    LEASE = false, ["lib_seen.lua", "lib_wake.lua", "lib_seized.lua", "lease.lua"];
+    /// Takes a lease from whoever holds it.
+    SEIZE = false, ["lib_seen.lua", "lib_wake.lua", "lib_seized.lua", "seize.lua"];
     /// Stores a value under its lease, or gives the lease back.
     FILL = false, ["lib_wake.lua", "fill.lua"];
     /// Lengthens a lease.

@@ -186,6 +186,12 @@ impl<'a> Session<'a> {
     }
 
     fn note_answers(&self, answers: &[Value]) {
+        if self.pool.follows_failover()
+            && let Some(error) = fault::demotion_in(answers)
+        {
+            // The others lead to the same server; whoever dials now finds the new master.
+            return self.pool.note_drop(&self.link, self.begun, &error);
+        }
         match fault::outage_in(answers) {
             None => self.pool.note_answer(&self.link),
             Some(error) => {
@@ -229,11 +235,12 @@ impl Drop for Undo {
         if Handle::try_current().is_err() {
             return;
         }
-        let (mut connection, limit) = (self.link.connection.clone(), self.limit);
+        // The link lives as long as somebody has it.
+        let (mut link, limit) = (self.link.clone(), self.limit);
         task::detach(async move {
             let command = call.by_source();
             // Nobody is there to be told, and what is not taken back ends by itself.
-            let _ = tokio::time::timeout(limit, connection.req_packed_command(&command)).await;
+            let _ = tokio::time::timeout(limit, link.connection.req_packed_command(&command)).await;
         });
     }
 }

@@ -115,7 +115,7 @@ impl Ear {
         let coherence = self.tracked.as_ref().map(|tracked| Arc::clone(&tracked.coherence));
         let hearing = EndsWithThis(Arc::new(Hearing::new(coherence, Arc::clone(&self.wakes))));
         let heard = Arc::clone(&hearing.0);
-        let mut connection = self.dialer.dial_listener(move |push| heard.hear(&push)).await?;
+        let (mut connection, _driver) = self.dialer.dial_listener(move |push| heard.hear(&push)).await?;
         let following = match &self.tracked {
             Some(tracked) => Some(self.follow(tracked, &mut connection, &hearing.0).await?),
             None => None,

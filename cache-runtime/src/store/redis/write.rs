@@ -8,17 +8,17 @@ use futures_util::future::try_join_all;
 use crate::{
     clock::millis,
     error::Result,
-    store::{Fill, Filled, Lease, LeaseRequest, Namespace, Token},
+    store::{Fill, Filled, Lease, LeaseRequest, Namespace, Over, Seized, Seizure, Token},
 };
 
 use super::{
     RedisStore, answer,
     breaker::Purpose,
     envelope, fault,
-    names::{Names, new_token},
+    names::{Names, new_token, parse_token},
     px,
     read::{self, Stamps, TAG_MARGIN},
-    scripts::{CLEAR, Call, FILL, INVALIDATE, LEASE, RENEW, TAGS},
+    scripts::{CLEAR, Call, FILL, INVALIDATE, LEASE, RENEW, SEIZE, TAGS},
 };
 
 /// How many keys one script removes, so that no script holds the server for long.
@@ -26,7 +26,7 @@ const KEYS_A_STEP: usize = 500;
 
 impl RedisStore {
     pub(super) async fn lease(&self, space: &Namespace, request: LeaseRequest<'_>) -> Result<Lease> {
-        let LeaseRequest { key, ttl, seen, stamp, force } = request;
+        let LeaseRequest { key, ttl, seen, stamp } = request;
         let mut session = self.session_on(stamp.link, space).await?;
         let names = Names::of(space);
         let token = new_token()?;
@@ -36,11 +36,10 @@ impl RedisStore {
             .arg(seen_text(seen))
             .show(stamp.incarnation)
             .show(stamp.born)
-            .show(stamp.floor)
-            .show(u8::from(force));
+            .show(stamp.floor);
         // 1. The lease is asked for. 2. Its caller goes, or the time is up. 3. The server grants
         // it, to nobody: everybody would wait for a load that nobody runs. So it is given back.
-        let undo = session.undo_with(Call::new(&FILL, vec![names.value(key), names.lease(key)]).show(token));
+        let undo = session.undo_with(give_back(names, key, token));
         let answer = session.call(call).await?;
         undo.disarm();
         match answer::number(&answer, "a lease")? {
@@ -48,6 +47,43 @@ impl RedisStore {
             0 => Ok(Lease::Held),
             2 => Ok(Lease::Changed),
             _ => Err(fault::unexpected("a lease")),
+        }
+    }
+
+    /// The lease and the stamps in one trip, as two steps, since the stamps may be on another node.
+    ///
+    /// Reading the stamps later than the lease is taken is sound: 1. the lease is taken; 2. a tag
+    /// is invalidated; 3. the stamps are read. The value is known, or made, after the caller has
+    /// asked, so 2 came while it was being written.
+    pub(super) async fn seize(&self, space: &Namespace, seizure: Seizure<'_>) -> Result<Seized> {
+        let Seizure { key, ttl, tags, over } = seizure;
+        let mut session = self.session(space, Purpose::Serve).await?;
+        let names = Names::of(space);
+        let token = new_token()?;
+        let known = || tags.iter().map(|tag| &**tag);
+        let call = Call::new(&SEIZE, vec![names.value(key), names.lease(key)]).show(token).show(px(ttl));
+        let call = match over {
+            Over::Anything => call,
+            Over::Only(seen) => call.arg(seen_text(seen)),
+        };
+        let undo = session.undo_with(give_back(names, key, token));
+        let mut answers = session.calls(&[call, read::ensure_call(names, known(), 0)?]).await?.into_iter();
+        undo.disarm();
+        let (seized, stamps) = (answers.next(), answers.next());
+        let seized = answer::list(seized.ok_or_else(|| fault::unexpected("a seizure"))?, "a seizure")?;
+        let stamps = read::ensured(stamps.ok_or_else(|| fault::unexpected("a seizure"))?, known())?;
+        let [verdict, stored] = <[Value; 2]>::try_from(seized).map_err(|_| fault::unexpected("a seizure"))?;
+        match answer::number(&verdict, "a seizure")? {
+            1 => Ok(Seized::Granted {
+                token,
+                stamp: stamps.in_force(tags, session.link()),
+                seen: answer::bytes(stored).as_deref().and_then(parse_token),
+            }),
+            0 => {
+                let found = self.judge(session, space, stored, stamps, tags).await?;
+                Ok(Seized::Refused(found))
+            }
+            _ => Err(fault::unexpected("a seizure")),
         }
     }
 
@@ -132,8 +168,12 @@ fn tags_of<'f>(fill: &'f Fill<'_>) -> &'f [Box<str>] {
     fill.value.as_ref().map_or(&[], |value| &value.tags)
 }
 
+fn give_back(names: Names<'_>, key: &str, token: Token) -> Call {
+    Call::new(&FILL, vec![names.value(key), names.lease(key)]).show(token)
+}
+
 fn fill_call(names: Names<'_>, fill: &Fill<'_>) -> Call {
-    let call = Call::new(&FILL, vec![names.value(fill.key), names.lease(fill.key)]).show(fill.token);
+    let call = give_back(names, fill.key, fill.token);
     match &fill.value {
         Some(value) => {
             let bytes = envelope::seal(fill.token, fill.stamp.incarnation, fill.stamp.born, value);

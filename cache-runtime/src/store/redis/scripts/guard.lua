@@ -1,6 +1,9 @@
 -- KEYS: run id, nonce, counter   ARGV: a new nonce
--- Another run of the server may have loaded a snapshot from before an invalidation.
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+-- Another run of the server may have loaded a snapshot from before an invalidation. So may a master
+-- that was demoted and took over the data of the next one: promoted again it is the same run, with
+-- another id of its replication.
+local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
+local run = (string.match(info, 'run_id:(%x+)') or '') .. ':' .. (string.match(info, 'master_replid:(%x+)') or '')
 if redis.pcall('GET', KEYS[1]) == run then return 0 end
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[1], run)

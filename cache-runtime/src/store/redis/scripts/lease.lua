@@ -1,18 +1,19 @@
--- KEYS: value, lease   ARGV: token, px, seen, inc, born, floor, force
+-- KEYS: value, lease   ARGV: token, px, seen, inc, born, floor
 -- 1 granted, 0 held, 2 the value is not what the caller saw
+if seen_at(KEYS[1]) ~= ARGV[3] then return 2 end
 local held = redis.pcall('GET', KEYS[2])
-if ARGV[7] ~= '1' then
-  if seen_at(KEYS[1]) ~= ARGV[3] then return 2 end
-  -- A load of another incarnation, or older than a stamp it depends on, is doomed: nobody
-  -- should wait for it.
-  if type(held) == 'string' and string.sub(held, 34, 65) == ARGV[4] then
-    local born = tonumber(string.match(held, '^%d+', 67))
-    if born and born >= tonumber(ARGV[6]) then
-      -- The caller will wait. At maxmemory the mark is refused, and it looks again after a while.
-      if not is_waited_for(held) then redis.pcall('SET', KEYS[2], held .. waited_for, 'KEEPTTL') end
-      return 0
-    end
-  end
+-- A load of another incarnation, or older than a stamp it depends on, is doomed: nobody
+-- should wait for it. Of a seized lease that is not known, and it is waited for.
+local function may_come_to_something()
+  if is_seized(held) then return true end
+  if type(held) ~= 'string' or string.sub(held, 34, 65) ~= ARGV[4] then return false end
+  local born = tonumber(string.match(held, '^%d+', 67))
+  return born and born >= tonumber(ARGV[6])
+end
+if may_come_to_something() then
+  -- The caller will wait. At maxmemory the mark is refused, and it looks again after a while.
+  if not is_waited_for(held) then redis.pcall('SET', KEYS[2], held .. waited_for, 'KEEPTTL') end
+  return 0
 end
 redis.call('UNLINK', KEYS[2])
 local lease = ARGV[1] .. ':' .. ARGV[4] .. ':' .. ARGV[5]

@@ -328,7 +328,7 @@ async fn a_lease_that_was_not_answered_is_given_back() {
     let on = Setup::fixture(&hasty(&server, &proxy)).await;
     let stamp = on.stamp(&[]).await;
     let ttl = Duration::from_secs(600);
-    let request = LeaseRequest { key: "key", ttl, seen: None, stamp, force: false };
+    let request = LeaseRequest { key: "key", ttl, seen: None, stamp };
     for patience in [LIMIT * 4, LIMIT / 2] {
         // Once the time is up, once the caller goes before.
         proxy.set(Direction::Replies, Traffic::Hold);

@@ -1,7 +1,7 @@
 //! The ends of leases that others wait for.
 
 use super::*;
-use crate::store::{Fill, Lease, LeaseRequest, Reading, Released};
+use crate::store::{Fill, Lease, LeaseRequest, Over, Reading, Released, Seized, Seizure};
 
 /// Another process on the same namespace.
 async fn neighbour(setup: &Setup) -> Fixture {
@@ -14,20 +14,24 @@ async fn read(on: &Fixture) -> Reading {
     on.store.read(&on.space, &["k"], &[]).await.unwrap()
 }
 
-async fn lease(on: &Fixture, force: bool) -> Lease {
+const TTL: Duration = Duration::from_secs(60);
+
+async fn lease(on: &Fixture) -> Lease {
     let reading = read(on).await;
-    let request = LeaseRequest {
-        key: "k",
-        ttl: Duration::from_secs(60),
-        seen: reading.found[0].seen,
-        stamp: reading.stamp,
-        force,
-    };
+    let request = LeaseRequest { key: "k", ttl: TTL, seen: reading.found[0].seen, stamp: reading.stamp };
     on.store.lease(&on.space, request).await.unwrap()
 }
 
+async fn seized(on: &Fixture) -> Token {
+    let seizure = Seizure { key: "k", ttl: TTL, tags: &[], over: Over::Anything };
+    match on.store.seize(&on.space, seizure).await.unwrap() {
+        Seized::Granted { token, .. } => token,
+        other @ Seized::Refused(_) => panic!("{other:?}"),
+    }
+}
+
 async fn taken(on: &Fixture) -> Token {
-    match lease(on, false).await {
+    match lease(on).await {
         Lease::Granted(token) => token,
         other => panic!("{other:?}"),
     }
@@ -35,9 +39,9 @@ async fn taken(on: &Fixture) -> Token {
 
 /// As a waiter does: it finds the lease held, watches, and finds it held again.
 async fn watch(on: &Fixture) -> Released {
-    assert_eq!(lease(on, false).await, Lease::Held);
+    assert_eq!(lease(on).await, Lease::Held);
     let released = on.store.watch_lease(&on.space, "k").await.unwrap().unwrap();
-    assert_eq!(lease(on, false).await, Lease::Held);
+    assert_eq!(lease(on).await, Lease::Held);
     released
 }
 
@@ -77,7 +81,17 @@ async fn who_waits_for_a_lease_waits_for_the_one_that_takes_its_place() {
     let other = neighbour(&setup).await;
     taken(&setup.on).await;
     let released = watch(&other).await;
-    let Lease::Granted(token) = lease(&setup.on, true).await else { panic!("not granted") };
+    let token = seized(&setup.on).await;
+    give_back(&setup.on, token).await;
+    is_told(released).await;
+}
+
+#[tokio::test]
+async fn a_seized_lease_that_is_given_back_wakes_another_process() {
+    let setup = Setup::new().await;
+    let other = neighbour(&setup).await;
+    let token = seized(&setup.on).await;
+    let released = watch(&other).await;
     give_back(&setup.on, token).await;
     is_told(released).await;
 }

@@ -1,0 +1,172 @@
+//! How to reach a Redis server.
+
+use std::{fmt, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Address, SentinelConfig, TlsConfig, Variables};
+use crate::error::{Error, Result};
+
+/// How to reach a Redis server.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// The host. Default `127.0.0.1`.
+    pub host: String,
+    /// The port. Default 6379.
+    pub port: u16,
+    /// The ACL user; the server's default user if not given.
+    pub username: Option<String>,
+    /// The password; none by default.
+    pub password: Option<SecretString>,
+    /// The database number. Default 1.
+    pub db: u32,
+    /// How to speak TLS; `None`, the default, for not at all.
+    pub tls: Option<TlsConfig>,
+    /// Who knows where the server is, in place of `host` and `port`. Default nobody.
+    pub sentinel: Option<SentinelConfig>,
+    /// How many connections the pool keeps; commands of many callers share each, and several keep
+    /// a small answer from waiting behind a large one. Default 4.
+    pub connections: u32,
+    /// The longest that one operation may take, connecting included. Default 100 ms.
+    pub operation_timeout: Duration,
+    /// So many operations in a row without an answer open the circuit breaker: then nothing is sent,
+    /// and calls run their functions at once. Default 3; at least 1.
+    pub breaker_threshold: u32,
+    /// How long the open breaker waits before it tries the server again, and between two tries.
+    /// Default 250 ms.
+    pub breaker_pause: Duration,
+    /// Whether a restart of the server makes what it still holds invalid, since a snapshot may be
+    /// older than an invalidation that was acknowledged. Default yes; the price is a cold start.
+    pub restart_guard: bool,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 6379,
+            username: None,
+            password: None,
+            db: 1,
+            tls: None,
+            sentinel: None,
+            connections: 4,
+            operation_timeout: Duration::from_millis(100),
+            breaker_threshold: 3,
+            breaker_pause: Duration::from_millis(250),
+            restart_guard: true,
+        }
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("db", &self.db)
+            .field("tls", &self.tls)
+            .field("sentinel", &self.sentinel)
+            .field("connections", &self.connections)
+            .field("operation_timeout", &self.operation_timeout)
+            .field("breaker_threshold", &self.breaker_threshold)
+            .field("breaker_pause", &self.breaker_pause)
+            .field("restart_guard", &self.restart_guard)
+            .finish()
+    }
+}
+
+impl RedisConfig {
+    /// The address and credentials in `REDIS_URL`, or in `REDIS_HOST` and its companions.
+    pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
+        let defaults = Self::default();
+        let mut config = match variables.text("REDIS_URL") {
+            Some(url) => Self::from_url(&SecretString::from(url))?,
+            None => Self {
+                host: variables.text("REDIS_HOST").unwrap_or(defaults.host),
+                port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
+                db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
+                username: variables.text("REDIS_USERNAME"),
+                password: variables.text("REDIS_PASSWORD").map(SecretString::from),
+                ..Self::default()
+            },
+        };
+        // What the URL leaves open, the single variables fill.
+        if config.password.is_none() {
+            config.password = variables.text("REDIS_PASSWORD").map(SecretString::from);
+        }
+        if config.username.is_none() {
+            config.username = variables.text("REDIS_USERNAME");
+        }
+        config.tls = TlsConfig::from_variables(variables, config.tls.is_some())?;
+        config.sentinel = SentinelConfig::from_variables(variables)?;
+        Ok(config)
+    }
+
+    /// An address such as `redis://user:password@host:6379/1`, or `rediss://…` for TLS.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a Redis URL. The error does not repeat it, since it may hold a password.
+    pub fn from_url(url: &SecretString) -> Result<Self> {
+        use redis::{ConnectionAddr, IntoConnectionInfo};
+
+        let wrong =
+            || Error::config("the Redis URL cannot be read; it must be like `redis://user:password@host:6379/1`");
+        let (plain, tls) = without_tls(url)?;
+        let info = plain.expose_secret().into_connection_info().map_err(|_| wrong())?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(wrong()) };
+        let login = info.redis_settings();
+        let names_db = plain.expose_secret().rsplit_once("//").is_some_and(|(_, rest)| {
+            rest.split_once('/').is_some_and(|(_, db)| db.starts_with(|first: char| first.is_ascii_digit()))
+        });
+        Ok(Self {
+            host: host.clone(),
+            port: *port,
+            tls,
+            username: login.username().map(ToOwned::to_owned),
+            password: login.password().map(|password| SecretString::from(password.to_owned())),
+            // The URL's own default is 0; ours is 1, beside what others keep in 0.
+            db: if names_db { u32::try_from(login.db()).map_err(|_| wrong())? } else { Self::default().db },
+            ..Self::default()
+        })
+    }
+
+    /// Which server this is, for people, and to tell whether two handles share one.
+    pub(crate) fn server(&self) -> String {
+        match &self.sentinel {
+            Some(sentinel) => sentinel.name().to_ascii_lowercase(),
+            None => Address::new(self.host.to_ascii_lowercase(), self.port).to_string(),
+        }
+    }
+
+    /// The hosts that are connected to first.
+    pub(crate) fn hosts(&self) -> Vec<&str> {
+        match &self.sentinel {
+            Some(sentinel) => sentinel.addresses.iter().map(|address| address.host.as_str()).collect(),
+            None => vec![&self.host],
+        }
+    }
+}
+
+/// The URL as one without TLS, and whether it asked for TLS. We speak TLS ourselves.
+fn without_tls(url: &SecretString) -> Result<(SecretString, Option<TlsConfig>)> {
+    let url = url.expose_secret().trim();
+    let scheme = |name: &str| url.get(..name.len()).filter(|scheme| scheme.eq_ignore_ascii_case(name)).is_some();
+    // What would be left out in silence is refused: others take `#insecure` for certificates unchecked.
+    if url.rsplit_once('#').is_some_and(|(_, fragment)| fragment.eq_ignore_ascii_case("insecure")) {
+        return Err(Error::config(
+            "the Redis URL ends in `#insecure`, which is refused: without a check of the certificate anybody on the way \
+             can pose as the server; set REDIS_TLS_CA to the PEM file of the authority that signed it",
+        ));
+    }
+    let secure = ["rediss://", "valkeys://"].into_iter().find(|name| scheme(name));
+    let plain = match secure {
+        Some(name) => format!("redis://{}", &url[name.len()..]),
+        None => url.to_owned(),
+    };
+    Ok((SecretString::from(plain), secure.map(|_| TlsConfig::default())))
+}

@@ -1,0 +1,29 @@
+//! What a program says that was built without TLS.
+
+use std::io;
+
+use tokio::net::TcpStream;
+
+use crate::{
+    config::TlsConfig,
+    error::{Error, Result},
+};
+
+/// There is none.
+pub(super) enum Tls {}
+
+impl Tls {
+    pub(super) fn new(_: &TlsConfig) -> Result<Self> {
+        Err(Error::config(
+            "TLS to Redis is asked for (REDIS_TLS, or `rediss://`); build with the feature `tls` of cache-runtime",
+        ))
+    }
+
+    pub(super) async fn over(&self, _: TcpStream, _: &str) -> Result<TcpStream> {
+        match *self {}
+    }
+}
+
+pub(in super::super) fn fault_of(_: &io::Error) -> Option<Error> {
+    None
+}
