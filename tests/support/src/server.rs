@@ -255,7 +255,10 @@ impl RedisServer {
     }
 
     fn launch(&self) -> io::Result<()> {
-        let mut command = spawn::redis_server();
+        let mut command = match self.settings.tls {
+            Some(_) => spawn::redis_tls_server(),
+            None => spawn::redis_server(),
+        };
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--requirepass", &self.password])
             .arg("--dir")

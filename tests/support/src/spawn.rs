@@ -14,7 +14,16 @@ type Order = (Command, Sender<io::Result<Child>>);
 
 /// The server that the tests run on: `REDIS_SERVER=/path/to/valkey-server` chooses another.
 pub(crate) fn redis_server() -> Command {
-    let chosen = std::env::var("REDIS_SERVER").ok().filter(|path| !path.is_empty());
+    chosen_by("REDIS_SERVER")
+}
+
+/// The one for tests of TLS. `REDIS_TLS_SERVER` chooses another: not each build has TLS.
+pub(crate) fn redis_tls_server() -> Command {
+    chosen_by("REDIS_TLS_SERVER")
+}
+
+fn chosen_by(variable: &str) -> Command {
+    let chosen = std::env::var(variable).ok().filter(|path| !path.is_empty());
     mortal(chosen.as_deref().unwrap_or("redis-server"))
 }
 

@@ -27,3 +27,15 @@ impl Tls {
 pub(in super::super) fn fault_of(_: &io::Error) -> Option<Error> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo test -p cache-runtime --no-default-features --lib left_out`.
+    #[test]
+    fn tls_that_was_left_out_is_refused_with_its_feature() {
+        let error = Tls::new(&TlsConfig::default()).err().unwrap().to_string();
+        assert!(error.contains("REDIS_TLS") && error.contains("`tls`"), "{error}");
+    }
+}
