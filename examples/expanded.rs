@@ -42,24 +42,22 @@ mod expanded {
             };
             let call = {
                 let (function, cache) = (Self::__cached_get_user(), &private::global());
-                let cache = private::handle(cache);
                 // Writes the arguments as they are, for a look at what this thread has at hand, and then the
                 // key's text, on the stack. All of it is gone before the first await.
                 let write = |key: &mut private::KeyWriter| {
                     key.template("expanded:");
                     key.arg(&id);
                 };
-                match private::enter(shape, private::stored(shape), function, cache, write) {
-                    // Without background options nothing is done about a value past its ttl.
-                    private::Enter::Hit(value) | private::Enter::Stale(value, _) => return value,
-                    private::Enter::Miss(call) => call,
+                match private::ask(shape, private::stored(shape), function, cache, write) {
+                    Ok(value) => return value,
+                    Err(call) => call,
                 }
             };
-            // Made only on a miss, so that the future of a hit stays small.
-            Box::pin(call.load(async move {
+            // A box is made only on a miss, so that the future of a hit stays small.
+            call.load(async move {
                 // The body.
                 Ok(Some(format!("user {id}")))
-            }))
+            })
             .await
         }
 
@@ -68,14 +66,11 @@ mod expanded {
             struct __Here;
             #[private::linkme::distributed_slice(private::REGISTRY)]
             #[linkme(crate = private::linkme)]
-            static ENTRY: &private::Function = &FUNCTION;
             static FUNCTION: private::Function = private::Function::new(private::Plan {
-                here: || private::type_name::<__Here>(),
+                here: private::type_name::<__Here>,
+                within: "__cached_get_user",
                 name: "get_user",
                 template: Some("expanded:<id>"),
-                namespace: None,
-                tags: &[],
-                ttl: None,
                 value: "Found",
                 file: file!(),
                 line: line!(),
@@ -83,6 +78,7 @@ mod expanded {
                     ttl: Some(private::Duration::from_millis(3_600_000)),
                     ..private::Policy::DEFAULT
                 },
+                ..private::Plan::DEFAULT
             });
             &FUNCTION
         }
@@ -90,12 +86,10 @@ mod expanded {
         /// Takes what the key takes, and renders it in the same way.
         pub fn invalidate_get_user(&self, id: u64) -> Invalidation {
             let (function, cache) = (Self::__cached_get_user(), &private::global());
-            let cache = private::handle(cache);
-            let write = |key: &mut private::KeyWriter| {
+            private::invalidate(function, cache, |key| {
                 key.template("expanded:");
                 key.arg(&id);
-            };
-            private::invalidate(cache, function, private::key(cache, function, write))
+            })
         }
     }
 }

@@ -108,7 +108,18 @@ impl Service {
     }
 }
 
+#[cached(key = "free_name:<id>", ttl = 5, cache = cache, skip(cache, name))]
+async fn free_name(cache: &Cache, id: u64, name: &str) -> String {
+    format!("{name} {id}")
+}
+
+#[refreshes(free_name(cache, id))]
+async fn set_free_name(cache: &Cache, id: u64, name: &str) -> String {
+    format!("{name} {id}")
+}
+
 on_each_backend!(
+    a_refresh_keeps_the_options_of_a_free_function,
     a_writer_invalidates_after_ok_and_not_after_err,
     a_writer_may_have_several_targets,
     a_dropped_writer_invalidates_all_the_same,
@@ -183,6 +194,14 @@ async fn a_refresh_makes_the_written_value_the_cached_one(setup: Setup) {
     service.set_name(7, "Augusta").await.unwrap();
     assert_eq!(service.plain_name(7).await.unwrap(), "Augusta");
     assert_eq!(service.runs(), 1);
+}
+
+async fn a_refresh_keeps_the_options_of_a_free_function(setup: Setup) {
+    let cache = &setup.cache;
+    set_free_name(cache, 7, "written").await;
+    assert_eq!(free_name(cache, 7, "loaded").await, "written 7");
+    setup.clock.advance(Duration::from_secs(5));
+    assert_eq!(free_name(cache, 7, "loaded").await, "loaded 7");
 }
 
 async fn a_refresh_that_was_overtaken_becomes_an_invalidation(setup: Setup) {

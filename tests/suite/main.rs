@@ -7,6 +7,7 @@ mod annotated;
 mod backends;
 mod batch;
 mod by_hand;
+mod cluster;
 mod codecs;
 mod configuration;
 mod faults;

@@ -58,7 +58,7 @@ pub(super) fn invalidate(plan: &Plan, each: &Each) -> TokenStream {
     let (ids, write_key) = (each.collected(krate), write_key(plan, each));
     site!({
         let __ids = #ids;
-        #krate::__private::invalidate_each(__cache, __function, __ids, #write_key)
+        #krate::__private::invalidate_each(__function, __cache, __ids, #write_key)
     })
 }
 

@@ -73,62 +73,62 @@ fn lookup(plan: &Plan) -> TokenStream {
     let within = plan.function.name();
     let (parts, write) = (key::parts(plan, within), key::writer(plan, within));
     let kept = kept(plan);
-    let enter = site!(#krate::__private::enter(__shape, #kept, __function, __cache, #write));
+    let enter = if plan.background { site!(enter) } else { site!(ask) };
+    let enter = site!(#krate::__private::#enter(__shape, #kept, __function, __cache, #write));
     let enter = plan.args.when.as_ref().map_or_else(
         || enter.clone(),
         |given| {
             let when = &given.value;
-            site!(if #when { #enter } else { #krate::__private::skip(__shape, #kept, __function, __cache) })
+            let skip = site!(#krate::__private::skip(__shape, #kept, __function, __cache));
+            let skip = if plan.background {
+                site!(#krate::__private::Enter::Miss(#skip))
+            } else {
+                site!(::core::result::Result::Err(#skip))
+            };
+            site!(if #when { #enter } else { #skip })
         },
     );
-    let stale = if plan.background {
+    let answers = if plan.background {
         let refresh = siblings::refresh_now(plan);
-        site!(#krate::__private::Enter::Stale(__value, __call) => { __call.spawn(#refresh); return __value; })
+        site! {
+            #krate::__private::Enter::Hit(__value) => return __value,
+            #krate::__private::Enter::Stale(__value, __call) => { __call.spawn(#refresh); return __value; }
+            #krate::__private::Enter::Miss(__call) => __call,
+        }
     } else {
-        site!(#krate::__private::Enter::Stale(__value, _) => return __value,)
+        site! {
+            ::core::result::Result::Ok(__value) => return __value,
+            ::core::result::Result::Err(__call) => __call,
+        }
     };
     site! {
         #shape
         #optional
         let __call = {
             #parts
-            match #enter {
-                #krate::__private::Enter::Hit(__value) => return __value,
-                #stale
-                #krate::__private::Enter::Miss(__call) => __call,
-            }
+            match #enter { #answers }
         };
     }
 }
 
 /// What happens on a miss, in a future that is made only then.
 fn load(plan: &Plan) -> TokenStream {
-    let krate = &plan.krate;
-    let ttl = plan.policy.ttl.iter().map(|ttl| site!(let __call = __call.ttl(#ttl);));
+    let ttl = plan.policy.ttl.iter().map(|ttl| site!(.ttl(#ttl)));
     let tags = plan.tags.iter().map(|tag| {
         let writes = key::write_slots(&tag.slots, &site!(__tag));
-        site!(let __call = __call.tag(|__tag| { #writes });)
+        site!(.tag(|__tag| { #writes }))
     });
     let given = [&plan.args.tags_with, &plan.args.ttl_with, &plan.args.unless].into_iter().flatten();
     let by_value = given.map(|given| {
         let (name, expr) = (&given.name, &given.value);
-        site!(let __call = __call.#name(#expr);)
+        site!(.#name(#expr))
     });
     let background = plan.background.then(|| {
         let make = siblings::refresh_later(plan);
-        site!(let __call = __call.background(#make);)
+        site!(.background(#make))
     });
     let run = run(&plan.function);
-    site! {
-        #krate::__private::Box::pin(async move {
-            #(#ttl)*
-            #(#tags)*
-            #(#by_value)*
-            #background
-            __call.load(#run).await
-        })
-        .await
-    }
+    site!(__call #(#ttl)* #(#tags)* #(#by_value)* #background .load(#run).await)
 }
 
 /// The user's body as a future. `return` and `?` end it, not the function.

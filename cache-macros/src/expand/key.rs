@@ -10,20 +10,10 @@ use crate::{
     scope::{Slot, argument, located, reference},
 };
 
-/// Binds `__function`, `__cache` and the rendered `__key`, in the body of the function `within`.
-pub(super) fn open(plan: &Plan, within: &Ident) -> TokenStream {
-    let krate = &plan.krate;
-    let (parts, write) = (parts(plan, within), writer(plan, within));
-    site! {
-        #parts
-        let __key = #krate::__private::key(__cache, __function, #write);
-    }
-}
-
 /// A closure that writes the key.
 pub(super) fn writer(plan: &Plan, within: &Ident) -> TokenStream {
-    let (krate, writes) = (&plan.krate, writes(plan, within));
-    site!(|__key: &mut #krate::__private::KeyWriter| { #writes })
+    let writes = writes(plan, within);
+    site!(|__key| { #writes })
 }
 
 /// Binds `__function` and `__cache`.
@@ -48,13 +38,10 @@ pub(super) fn writes(plan: &Plan, within: &Ident) -> TokenStream {
     }
 }
 
-/// Binds `__cache`.
+/// Binds `__cache`, a reference to what a cache can be borrowed from.
 pub(crate) fn cache(given: Option<&Given<syn::Expr>>, krate: &TokenStream) -> TokenStream {
     let chosen = given.map_or_else(|| site!(#krate::__private::global()), |given| given.value.to_token_stream());
-    site! {
-        let __chosen = &(#chosen);
-        let __cache = #krate::__private::handle(__chosen);
-    }
+    site!(let __cache = &(#chosen);)
 }
 
 /// Writes the parts of a template into the writer `key`.

@@ -21,60 +21,48 @@ pub(super) fn sibling(plan: &Plan) -> TokenStream {
         Home::Unknown => TokenStream::new(),
         Home::Impl | Home::TraitImpl(_) => {
             let cfgs = plan.function.cfgs();
-            let holder = holder(plan, None, true);
-            site!(#(#cfgs)* #[doc(hidden)] #holder)
+            let (krate, name) = (&plan.krate, holder_name(plan));
+            let holder = holder(plan, &name);
+            site!(#(#cfgs)* #[doc(hidden)] fn #name() -> &'static #krate::__private::Function { #holder })
         }
     }
 }
 
 /// An expression for the static, in the body of the function `within`.
 ///
-/// A function that may be free or associated cannot name a sibling. Its siblings then hold their
-/// own static; the one in the function itself is the one that is registered.
+/// A function that may be free or associated cannot name a sibling, nor can its siblings name it. They
+/// look it up in the registry.
 pub(super) fn reference(plan: &Plan, within: &Ident) -> TokenStream {
-    let name = holder_name(plan);
     match plan.home {
-        Home::Impl | Home::TraitImpl(_) => site!(Self::#name()),
+        Home::Impl | Home::TraitImpl(_) => {
+            let name = holder_name(plan);
+            site!(Self::#name())
+        }
+        Home::Unknown if within == plan.function.name() => {
+            let holder = holder(plan, within);
+            site!({ #holder })
+        }
         Home::Unknown => {
-            let holder = holder(plan, Some(within), within == plan.function.name());
-            site!({ #holder #name() })
+            let (krate, within, name) = (&plan.krate, within.to_string(), name(plan));
+            site! {{
+                struct __Here;
+                #krate::__private::listed(#krate::__private::type_name::<__Here>(), #within, #name)
+            }}
         }
     }
 }
 
-fn holder(plan: &Plan, within: Option<&Ident>, listed: bool) -> TokenStream {
+/// The static and a reference to it, in the function `within`.
+fn holder(plan: &Plan, within: &Ident) -> TokenStream {
     let krate = &plan.krate;
-    let name = holder_name(plan);
-    let here = here(plan, within);
-    let value = if listed { listed_value(plan, &here) } else { unlisted_value(plan, &here) };
-    let entry = listed.then(|| {
-        site! {
-            #[#krate::__private::linkme::distributed_slice(#krate::__private::REGISTRY)]
-            #[linkme(crate = #krate::__private::linkme)]
-            static __ENTRY: &#krate::__private::Function = &__FUNCTION;
-        }
-    });
+    let value = value(plan, within);
     site! {
-        fn #name() -> &'static #krate::__private::Function {
-            struct __Here;
-            #entry
-            static __FUNCTION: #krate::__private::Function = #value;
-            &__FUNCTION
-        }
+        struct __Here;
+        #[#krate::__private::linkme::distributed_slice(#krate::__private::REGISTRY)]
+        #[linkme(crate = #krate::__private::linkme)]
+        static __FUNCTION: #krate::__private::Function = #value;
+        &__FUNCTION
     }
-}
-
-/// A closure that names the place of `__Here`, which ends at the function that it is within.
-fn here(plan: &Plan, within: Option<&Ident>) -> TokenStream {
-    let krate = &plan.krate;
-    let name = site!(#krate::__private::type_name::<__Here>());
-    within.map_or_else(
-        || site!(|| #name),
-        |within| {
-            let marker = format!("::{within}::");
-            site!(|| #krate::__private::parent(#name, #marker))
-        },
-    )
 }
 
 fn name(plan: &Plan) -> String {
@@ -84,54 +72,54 @@ fn name(plan: &Plan) -> String {
     }
 }
 
-/// The template and the namespace.
-fn texts(plan: &Plan) -> (TokenStream, TokenStream) {
-    let template = match &plan.key {
-        Key::Template(template) => some(Some(template.literal.value())),
-        Key::Arguments { .. } => some(None),
-    };
-    (template, some(plan.args.namespace.as_ref().map(|given| given.value.value())))
-}
-
-fn listed_value(plan: &Plan, here: &TokenStream) -> TokenStream {
+/// What there is to know of a function.
+fn value(plan: &Plan, within: &Ident) -> TokenStream {
     let krate = &plan.krate;
-    let at = located(plan.function.name().span());
-    let (name, (template, namespace)) = (name(plan), texts(plan));
-    let tags = plan.tags.iter().map(|tag| tag.literal.value());
-    let ttl = some(plan.policy.ttl.as_ref().map(spelled));
-    let value = spelled(&plan.function.output);
-    let fields = plan.policy.fields.iter().map(|(name, value)| site!(#name: #value,));
-    let line = plan.line.map_or_else(|| quote::quote_spanned!(at=> ::core::line!()), |line| site!(#line));
+    let (within, name) = (within.to_string(), name(plan));
+    let template = match &plan.key {
+        Key::Template(template) => text("template", Some(template.literal.value())),
+        Key::Arguments { .. } => None,
+    };
+    let namespace = text("namespace", plan.args.namespace.as_ref().map(|given| given.value.value()));
+    let (facts, policy) = (facts(plan), policy(plan));
     site! {
         #krate::__private::Function::new(#krate::__private::Plan {
-            here: #here,
+            here: #krate::__private::type_name::<__Here>,
+            within: #within,
             name: #name,
-            template: #template,
-            namespace: #namespace,
-            tags: &[#(#tags),*],
-            ttl: #ttl,
-            value: #value,
-            file: ::core::file!(),
-            line: #line,
-            policy: #krate::__private::Policy { #(#fields)* ..#krate::__private::Policy::DEFAULT },
+            #template
+            #namespace
+            #facts
+            #policy
+            ..#krate::__private::Plan::DEFAULT
         })
     }
 }
 
-fn unlisted_value(plan: &Plan, here: &TokenStream) -> TokenStream {
-    let krate = &plan.krate;
-    let (name, (template, namespace)) = (name(plan), texts(plan));
-    let version = plan.policy.fields.iter().find(|(name, _)| name == "version");
-    let version = version.map_or_else(|| site!(0), |(_, version)| version.clone());
-    site!(#krate::__private::Function::unlisted(#here, #name, #template, #namespace, #version))
+/// What the registry tells of a function.
+fn facts(plan: &Plan) -> TokenStream {
+    let at = located(plan.function.name().span());
+    let tags: Vec<_> = plan.tags.iter().map(|tag| tag.literal.value()).collect();
+    let tags = (!tags.is_empty()).then(|| site!(tags: &[#(#tags),*],));
+    let ttl = text("ttl", plan.policy.ttl.as_ref().map(spelled));
+    let value = spelled(&plan.function.output);
+    let line = plan.line.map_or_else(|| quote::quote_spanned!(at=> ::core::line!()), |line| site!(#line));
+    site!(#tags #ttl value: #value, file: ::core::file!(), line: #line,)
 }
 
-fn some(text: Option<String>) -> TokenStream {
-    match text {
-        Some(text) => {
-            let text = LitStr::new(&text, Span::mixed_site());
-            site!(::core::option::Option::Some(#text))
-        }
-        None => site!(::core::option::Option::None),
-    }
+/// The options, if there are any.
+fn policy(plan: &Plan) -> Option<TokenStream> {
+    let krate = &plan.krate;
+    let fields = plan.policy.fields.iter().map(|(name, value)| site!(#name: #value,));
+    (!plan.policy.fields.is_empty())
+        .then(|| site!(policy: #krate::__private::Policy { #(#fields)* ..#krate::__private::Policy::DEFAULT },))
+}
+
+/// A field that holds a text, if there is one.
+fn text(name: &str, text: Option<String>) -> Option<TokenStream> {
+    let name = Ident::new(name, Span::mixed_site());
+    text.map(|text| {
+        let text = LitStr::new(&text, Span::mixed_site());
+        site!(#name: ::core::option::Option::Some(#text),)
+    })
 }

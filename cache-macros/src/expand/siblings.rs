@@ -58,8 +58,9 @@ fn invalidate(plan: &Plan) -> (Ident, KeyFunction) {
     );
     let mut name = plan.invalidate.clone();
     name.set_span(located(name.span()));
+    let write = key::writer(plan, &name);
     let drop_it = plan.each.as_ref().map_or_else(
-        || site!(#krate::__private::invalidate(__cache, __function, __key)),
+        || site!(#krate::__private::invalidate(__function, __cache, #write)),
         |each| batch::invalidate(plan, each),
     );
     let function = KeyFunction { doc, asyncness: None, output: site!(#krate::Invalidation), value: Some(drop_it) };
@@ -76,39 +77,45 @@ fn target(plan: &Plan) -> (Ident, KeyFunction) {
     let follows = by_call || plan.policy.ttl.is_some() || !plan.tags.is_empty();
     let dropping = follows.then(|| site!(.dropping()));
     let (krate, output) = (&plan.krate, &plan.function.output);
+    let name = named("__cached_target", plan);
+    let write = key::writer(plan, &name);
     let function = KeyFunction {
         doc: String::new(),
         asyncness: None,
         output: site!(#krate::__private::Target<#output>),
-        value: Some(site!(#krate::__private::target(__function, __cache, __key) #dropping)),
+        value: Some(site!(#krate::__private::target(__function, __cache, #write) #dropping)),
     };
-    (named("__cached_target", plan), function)
+    (name, function)
 }
 
 fn peek(plan: &Plan) -> (Ident, KeyFunction) {
     let (krate, output) = (&plan.krate, &plan.function.output);
     let (shape, kept) = (body::shape(output, krate), body::kept(plan));
+    let name = named("peek", plan);
+    let write = key::writer(plan, &name);
     let doc =
         format!("What `{}` would return from the cache now, or `None` if it would have to run.", plan.function.name());
     let function = KeyFunction {
         doc,
         asyncness: Some(site!(async)),
         output: site!(::core::option::Option<#output>),
-        value: Some(site!({ #shape #krate::__private::peek(__shape, #kept, __function, __cache, __key) })),
+        value: Some(site!({ #shape #krate::__private::peek(__shape, #kept, __function, __cache, #write) })),
     };
-    (named("peek", plan), function)
+    (name, function)
 }
 
 fn key_text(plan: &Plan) -> (Ident, KeyFunction) {
     let krate = &plan.krate;
+    let name = named("key", plan);
+    let write = key::writer(plan, &name);
     let doc = format!("The key under which `{}` caches its value for these arguments.", plan.function.name());
     let function = KeyFunction {
         doc,
         asyncness: None,
         output: site!(#krate::__private::String),
-        value: Some(site!(#krate::__private::key_text(__key))),
+        value: Some(site!(#krate::__private::key_text(__function, __cache, #write))),
     };
-    (named("key", plan), function)
+    (name, function)
 }
 
 /// A sibling that takes what the key takes.
@@ -117,7 +124,7 @@ struct KeyFunction {
     doc: String,
     asyncness: Option<TokenStream>,
     output: TokenStream,
-    /// An expression over `__function`, `__cache` and `__key`; without one it is never run.
+    /// An expression over `__function` and `__cache`; without one it is never run.
     value: Option<TokenStream>,
 }
 
@@ -134,11 +141,11 @@ impl KeyFunction {
         let generics = key_generics(plan, &params, output);
         let (clause, params) = (&generics.where_clause, params.iter());
         let doc = if doc.is_empty() { site!(#[doc(hidden)]) } else { site!(#[doc = #doc]) };
-        let open = if plan.each.is_some() { key::parts(plan, name) } else { key::open(plan, name) };
+        let parts = key::parts(plan, name);
         let value = match value {
             // The key is rendered before the first `await`.
-            Some(value) if asyncness.is_some() => site!(let __value = { #open #value }; __value.await),
-            Some(value) => site!(#open #value),
+            Some(value) if asyncness.is_some() => site!(let __value = { #parts #value }; __value.await),
+            Some(value) => site!(#parts #value),
             None => site!(::core::unreachable!()),
         };
         // A pattern may bind more than the key takes, and not everything that can be

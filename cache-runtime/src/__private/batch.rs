@@ -1,5 +1,7 @@
 //! Functions that take many ids and cache each one's value under its own key.
 
+use std::borrow::Borrow;
+
 use super::{Codec, Function, Invalidation, Shape, Shaped, Shared, Stored};
 use crate::{
     cache::Cache,
@@ -114,7 +116,7 @@ pub fn batch<'c, S: Shape, T: Clone + IntoKey<K>, K, V>(
     shape: Shaped<S>,
     each: Each<S, K, V>,
     function: &'static Function,
-    cache: &Cache,
+    cache: &(impl Borrow<Cache> + ?Sized),
     ids: Vec<T>,
     write_key: impl FnMut(&mut KeyWriter, &T),
     write_id: impl Fn(&mut KeyWriter, &T) + Send + Sync + 'c,
@@ -123,16 +125,17 @@ pub fn batch<'c, S: Shape, T: Clone + IntoKey<K>, K, V>(
     let Each { codec, take, make } = each;
     let (write_id, write_result) = (Box::new(write_id), Box::new(write_result));
     let pieces = Pieces { codec, take, make, to_key: T::to_key, write_id, write_result };
-    Batch::new(shape, pieces, function, cache, ids, write_key)
+    Batch::new(shape, pieces, function, cache.borrow(), ids, write_key)
 }
 
 /// Drops what is cached for many ids.
 pub fn invalidate_each<T>(
-    cache: &Cache,
     function: &'static Function,
+    cache: &(impl Borrow<Cache> + ?Sized),
     ids: Vec<T>,
     mut write_key: impl FnMut(&mut KeyWriter, &T),
 ) -> Invalidation {
-    let keys = ids.iter().map(|id| super::key(cache, function, |key| write_key(key, id)));
+    let cache = cache.borrow();
+    let keys = ids.iter().map(|id| super::entry::key(cache, function, |key| write_key(key, id)));
     super::entry::invalidate_all(cache, function, keys)
 }

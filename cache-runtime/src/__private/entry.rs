@@ -26,11 +26,6 @@ pub fn global() -> crate::cache::Global {
     crate::cache::Global::current()
 }
 
-/// The cache that a `cache = …` expression gives: owned, borrowed or behind a pointer.
-pub fn handle<C: Borrow<Cache> + ?Sized>(cache: &C) -> &Cache {
-    cache.borrow()
-}
-
 /// Begins the key of a function without a template: its path.
 pub fn path(key: &mut KeyWriter, function: &'static Function) {
     key.literal(function.path());
@@ -56,22 +51,31 @@ where
 }
 
 /// A key of a function, or why it cannot be rendered.
-pub type Key = Result<RenderedKey, Box<str>>;
+pub(super) type Key = Result<RenderedKey, Box<str>>;
 
 /// A key of this function, behind its namespace.
-pub fn key(cache: &Cache, function: &'static Function, write: impl FnOnce(&mut KeyWriter)) -> Key {
+pub(super) fn key(cache: &Cache, function: &'static Function, write: impl FnOnce(&mut KeyWriter)) -> Key {
     key::render(&cache.space_of(Some(function)).prefix, function.plan().policy.version, write)
 }
 
 /// The text of a key, without its namespace; empty if it cannot be rendered.
 #[must_use]
-pub fn key_text(key: Key) -> String {
-    key.map_or_else(|_| String::new(), |key| key.key().to_owned())
+pub fn key_text(
+    function: &'static Function,
+    cache: &(impl Borrow<Cache> + ?Sized),
+    write: impl FnOnce(&mut KeyWriter),
+) -> String {
+    key(cache.borrow(), function, write).map_or_else(|_| String::new(), |key| key.key().to_owned())
 }
 
 /// Drops what is cached under one key of a function.
-pub fn invalidate(cache: &Cache, function: &'static Function, key: Key) -> Invalidation {
-    invalidate_all(cache, function, [key])
+pub fn invalidate(
+    function: &'static Function,
+    cache: &(impl Borrow<Cache> + ?Sized),
+    write: impl FnOnce(&mut KeyWriter),
+) -> Invalidation {
+    let cache = cache.borrow();
+    invalidate_all(cache, function, [key(cache, function, write)])
 }
 
 /// Drops what is cached under several keys of a function.
@@ -80,6 +84,13 @@ pub(super) fn invalidate_all(
     function: &'static Function,
     keys: impl IntoIterator<Item = Key>,
 ) -> Invalidation {
+    if !function.is_listed() {
+        let path = function.path();
+        let message = format!(
+            "`{path}` is not in the registry, so its keys are not known: link the program so that statics marked `#[used]` stay in it"
+        );
+        return Invalidation::failed(Error::config(message));
+    }
     let names: Result<Vec<_>, _> = keys.into_iter().map(|key| Ok(key?.key().into())).collect();
     match names {
         Ok(names) => Invalidation::new(cache.of(function), Target::Keys(names)),
@@ -103,18 +114,18 @@ fn rendered(
 }
 
 /// Makes everything with a tag invalid.
-pub fn invalidate_tag(cache: &Cache, render: impl FnOnce(&mut KeyWriter)) -> Invalidation {
-    rendered(cache, render, |tag| Target::Tags(vec![tag]))
+pub fn invalidate_tag(cache: &(impl Borrow<Cache> + ?Sized), render: impl FnOnce(&mut KeyWriter)) -> Invalidation {
+    rendered(cache.borrow(), render, |tag| Target::Tags(vec![tag]))
 }
 
 /// Drops everything whose key matches.
-pub fn invalidate_pattern(cache: &Cache, render: impl FnOnce(&mut KeyWriter)) -> Invalidation {
-    rendered(cache, render, Target::Pattern)
+pub fn invalidate_pattern(cache: &(impl Borrow<Cache> + ?Sized), render: impl FnOnce(&mut KeyWriter)) -> Invalidation {
+    rendered(cache.borrow(), render, Target::Pattern)
 }
 
 /// Makes everything in the cache's namespace invalid.
-pub fn invalidate_namespace(cache: &Cache) -> Invalidation {
-    cache.clear()
+pub fn invalidate_namespace(cache: &(impl Borrow<Cache> + ?Sized)) -> Invalidation {
+    cache.borrow().clear()
 }
 
 /// Runs a writer and invalidates its targets after `Ok`, `Some`, `None` or a plain value.
@@ -130,15 +141,16 @@ pub async fn write<S: Shape, const N: usize>(
 }
 
 /// What a function would return from the cache, without loading it.
-pub fn peek<S: Shape>(
+pub fn peek<S: Shape, C: Borrow<Cache> + ?Sized, W: FnOnce(&mut KeyWriter)>(
     _: Shaped<S>,
     codec: Codec<S::Value>,
     function: &'static Function,
-    cache: &Cache,
-    key: Key,
-) -> impl Future<Output = Option<S::Return>> + use<S> {
+    cache: &C,
+    write: W,
+) -> impl Future<Output = Option<S::Return>> + use<S, C, W> {
+    let cache = cache.borrow();
     // Of a key that cannot be rendered nothing is ever cached.
-    let key = key.ok().map(|key| Box::<str>::from(key.key()));
+    let key = key(cache, function, write).ok().map(|key| Box::<str>::from(key.key()));
     let cache = cache.of(function);
     async move {
         let key = key?;

@@ -1,24 +1,28 @@
 //! One annotated function, as the program knows it.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
-        OnceLock,
+        LazyLock, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use super::place;
 use crate::policy::Policy;
 
 /// Every annotated function of the crates that are linked into this program.
 #[linkme::distributed_slice]
-pub static REGISTRY: [&'static Function];
+pub static REGISTRY: [Function];
 
 /// What the attribute knows of a function when it is compiled.
 #[derive(Debug)]
 pub struct Plan {
-    /// Gives the path of a type inside the hidden sibling of the function: `…::__cached_<name>::__Here`.
+    /// Names a type inside a function that stands where the annotated one does: `…::<within>::…::__Here`.
     pub here: fn() -> &'static str,
+    /// The name of that function.
+    pub within: &'static str,
     /// The function's own name.
     pub name: &'static str,
     /// The key template as written; without one the key is the path and a hash.
@@ -47,6 +51,23 @@ pub struct Function {
     number: AtomicUsize,
 }
 
+impl Plan {
+    /// Nothing is said.
+    pub const DEFAULT: Self = Self {
+        here: std::any::type_name::<()>,
+        within: "",
+        name: "",
+        template: None,
+        namespace: None,
+        tags: &[],
+        ttl: None,
+        value: "",
+        file: "",
+        line: 0,
+        policy: Policy::DEFAULT,
+    };
+}
+
 impl Function {
     /// A function that was not called yet.
     #[must_use]
@@ -54,28 +75,9 @@ impl Function {
         Self { plan, path: OnceLock::new(), number: AtomicUsize::new(0) }
     }
 
-    /// The same function for a sibling that cannot name the first one's static: it holds what keys
-    /// are made of, and is in no registry.
-    #[must_use]
-    pub const fn unlisted(
-        here: fn() -> &'static str,
-        name: &'static str,
-        template: Option<&'static str>,
-        namespace: Option<&'static str>,
-        version: u32,
-    ) -> Self {
-        Self::new(Plan {
-            here,
-            name,
-            template,
-            namespace,
-            tags: &[],
-            ttl: None,
-            value: "",
-            file: "",
-            line: 0,
-            policy: Policy { version, ..Policy::DEFAULT },
-        })
+    /// Whether it is in the registry.
+    pub(crate) const fn is_listed(&self) -> bool {
+        !self.plan.file.is_empty()
     }
 
     /// What its attribute says.
@@ -86,12 +88,7 @@ impl Function {
 
     /// Its full path: crate, modules, type and name.
     pub fn path(&self) -> &str {
-        self.path.get_or_init(|| {
-            let here = (self.plan.here)();
-            let sibling = here.strip_suffix("::__Here").unwrap_or(here);
-            let parent = sibling.rsplit_once("::__cached_").map_or(sibling, |(parent, _)| parent);
-            format!("{parent}::{}", self.plan.name)
-        })
+        self.path.get_or_init(|| path((self.plan.here)(), self.plan.within, self.plan.name))
     }
 
     /// Its place in tables that are indexed by function.
@@ -114,11 +111,46 @@ impl Function {
     }
 }
 
+/// The function `name` that a sibling belongs to, `here` being a type within the sibling.
+///
+/// A free function's sibling cannot name the function's static: in an `impl` the same words would mean
+/// something else, and which of both it is cannot be seen.
+pub fn listed(here: &'static str, within: &str, name: &'static str) -> &'static Function {
+    static LISTED: LazyLock<Mutex<HashMap<&'static str, &'static Function>>> =
+        LazyLock::new(|| Mutex::new(REGISTRY.iter().map(|function| (function.path(), function)).collect()));
+    let path = path(here, within, name);
+    let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(function) = listed.get(&*path) {
+        return function;
+    }
+    // A linker that leaves statics out has left this one out.
+    let unlisted: &Function = Box::leak(Box::new(Function::new(Plan { name, ..Plan::DEFAULT })));
+    listed.insert(unlisted.path.get_or_init(|| path), unlisted);
+    unlisted
+}
+
+fn path(here: &str, within: &str, name: &str) -> String {
+    format!("{}::{name}", place::before(here, &format!("::{within}")))
+}
+
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Function")
             .field("path", &self.path())
             .field("template", &self.plan.template)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_is_not_in_the_registry_is_known_as_such() {
+        let function = listed("app::invalidate_lost::__Here", "invalidate_lost", "lost");
+        assert_eq!((function.path(), function.is_listed()), ("app::lost", false));
+        let again = listed("app::key_lost::__Here", "key_lost", "lost");
+        assert!(std::ptr::eq(function, again));
     }
 }

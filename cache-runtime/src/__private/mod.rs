@@ -16,12 +16,12 @@ pub use serde::Serialize;
 
 pub use batch::{Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
 pub use entry::{
-    Key, global, handle, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key, key_text, near,
-    path, peek, refreshing, stored, write,
+    global, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key_text, near, path, peek,
+    refreshing, stored, write,
 };
-pub use function::{Function, Plan, REGISTRY};
+pub use function::{Function, Plan, REGISTRY, listed};
 pub use own::{Own, OwnBorrowed, OwnSelf, lend, own, own_borrowed, own_self};
-pub use place::{Optional, instance, optional, parent, path_within};
+pub use place::{Optional, instance, optional, path_within};
 pub use shape::{Bare, Errors, Inner, L1, Opt, Outcome, Outer, Plain, Res, ResOpt, Shape, Shaped, Split};
 pub(crate) use whole::{Whole, outcome, whole_outcome};
 
@@ -29,7 +29,7 @@ pub use target::{Caches, Kept, KeptNear, RefreshingWriter, Target, kept, refresh
 
 pub use crate::{
     cache::Cache,
-    call::{Background, Batch, Call, Enter, Refresh, enter, skip},
+    call::{Background, Batch, Call, Enter, Refresh, ask, enter, skip},
     codec::{Codec, Shared, Stored},
     invalidate::Invalidation,
     key::{KeyWriter, RenderedKey},

@@ -25,14 +25,8 @@ pub fn path_within<C>(key: &mut KeyWriter, function: &'static Function, _: C, ma
     key.literal(":");
 }
 
-/// The part of a type's name before the function that it stands in, which `marker` names.
-#[must_use]
-pub fn parent(name: &'static str, marker: &str) -> &'static str {
-    before(name, marker)
-}
-
 /// The text before the last `marker` that stands outside all angle brackets.
-fn before<'a>(name: &'a str, marker: &str) -> &'a str {
+pub(super) fn before<'a>(name: &'a str, marker: &str) -> &'a str {
     let mut depth = 0_usize;
     let mut end = name.len();
     for (at, byte) in name.bytes().enumerate() {
@@ -47,9 +41,7 @@ fn before<'a>(name: &'a str, marker: &str) -> &'a str {
 }
 
 fn ends_with_word(text: &str, marker: &str) -> bool {
-    text.strip_prefix(marker).is_some_and(|rest| {
-        marker.ends_with(':') || !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_')
-    })
+    text.strip_prefix(marker).is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
 }
 
 /// A return type that has a `None`.
@@ -75,7 +67,8 @@ mod tests {
             ("app::Repo<u32>::count::{{closure}}::{{closure}}", "::count", "app::Repo<u32>"),
             ("app::count::count<app::count::T>::{{closure}}", "::count", "app::count"),
             ("app::counter::count::{{closure}}", "::count", "app::counter"),
-            ("app::create::{{closure}}::__cached_create::__Here", "::create::", "app"),
+            ("app::create::{{closure}}::__Here", "::create", "app"),
+            ("app::Repo<T>::__cached_create::__Here", "::__cached_create", "app::Repo<T>"),
         ];
         for (name, marker, expected) in cases {
             assert_eq!(before(name, marker), expected, "{name}");

@@ -1,13 +1,13 @@
 //! The entry that a writer refreshes with the value that it returns.
 
-use std::{future::Future, marker::PhantomData};
+use std::{borrow::Borrow, future::Future, marker::PhantomData};
 
-use super::{Codec, Function, Key, Plain, Shape, Shaped, Shared, Split, Stored, entry};
+use super::{Codec, Function, Plain, Shape, Shaped, Shared, Split, Stored, entry};
 use crate::{
     cache::Cache,
     call::Call,
     invalidate::{Invalidation, Writer},
-    key::RenderedKey,
+    key::{KeyWriter, RenderedKey},
 };
 
 /// The entry of one call, for a function that returns `R`.
@@ -38,11 +38,17 @@ impl<R> Target<R> {
 
 /// The entry of one call.
 #[must_use]
-pub fn target<R>(function: &'static Function, cache: &Cache, key: Key) -> Target<R> {
+pub fn target<R>(
+    function: &'static Function,
+    cache: &(impl Borrow<Cache> + ?Sized),
+    write: impl FnOnce(&mut KeyWriter),
+) -> Target<R> {
+    let cache = cache.borrow();
+    let key = entry::key(cache, function, write);
     // Nothing is ever cached under a key that cannot be rendered.
     let replaced = key.is_ok();
     let full_key = key.as_ref().map_or("", RenderedKey::full).into();
-    let invalidation = entry::invalidate(cache, function, key);
+    let invalidation = entry::invalidate_all(cache, function, [key]);
     Target { cache: cache.clone(), function, full_key, replaced, invalidation, returned: PhantomData }
 }
 

@@ -149,6 +149,17 @@ impl Builder {
         self
     }
 
+    /// Some nodes of a Redis Cluster, such as `["10.0.0.1:6379", "10.0.0.2:6379"]`; from one that answers
+    /// the others are found. Default: none, a single server.
+    ///
+    /// # Errors
+    ///
+    /// When one is no address.
+    pub fn redis_cluster<N: AsRef<str>>(mut self, nodes: impl IntoIterator<Item = N>) -> Result<Self> {
+        self.redis.cluster = nodes.into_iter().map(|node| node.as_ref().parse()).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
     /// The longest that one operation on the backend may take, connecting included; a call of an
     /// annotated function is never held up longer. Default 100 ms.
     pub fn operation_timeout(mut self, limit: Duration) -> Self {
@@ -327,6 +338,7 @@ impl Builder {
         if self.settings.ttl.is_zero() {
             return Err(Error::config("the default ttl is 0; give at least one millisecond"));
         }
+        self.redis.check()?;
         Ok(())
     }
 

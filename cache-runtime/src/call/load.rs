@@ -11,7 +11,7 @@
 //! A fault of the store at any step means that the function runs and nothing is stored. A caller
 //! that is dropped at 3 to 5 gives the lease back and leaves its seat to a waiter.
 
-use std::{any::TypeId, future::Future};
+use std::{any::TypeId, future::Future, pin::Pin};
 
 use super::{
     Cached, Call,
@@ -37,13 +37,15 @@ pub(super) enum Place<S: Shape> {
 
 impl<S: Shape + 'static> Call<'_, S> {
     /// Answers the call: from the store, by joining a load, or by running `body`.
-    pub async fn load<F>(mut self, body: F) -> S::Return
+    ///
+    /// The future is boxed, so that a caller's own stays as small as a hit needs it.
+    pub fn load<F>(mut self, body: F) -> Pin<Box<impl Future<Output = S::Return>>>
     where
         F: Future<Output = S::Return>,
     {
         // Both stay here and are lent from here on: else each of the steps below would hold a call and
         // a body of its own, and the future would be many times as large.
-        self.begin_load(std::pin::pin!(body)).await
+        Box::pin(async move { self.begin_load(std::pin::pin!(body)).await })
     }
 
     async fn begin_load<F>(&mut self, body: F) -> S::Return

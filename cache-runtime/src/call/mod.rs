@@ -22,6 +22,7 @@ mod stale;
 mod tests;
 
 use std::{
+    borrow::Borrow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -124,9 +125,10 @@ pub fn enter<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
     function: &'static Function,
-    cache: &Cache,
+    cache: &(impl Borrow<Cache> + ?Sized),
     write: impl Fn(&mut KeyWriter),
 ) -> Enter<'c, S> {
+    let cache = cache.borrow();
     let args = key::raw(&write);
     if let Some(value) = args.and_then(|args| at_hand::<S>(&codec, function, cache, args)) {
         return Enter::Hit(value);
@@ -148,6 +150,26 @@ fn enter_by_key<'c, S: Shape>(
     key::with_rendered(&space.prefix, function.plan().policy.version, write, |key| {
         begin(shape, codec, Some(call), cache, key)
     })
+}
+
+/// As [`enter`], for a function that does nothing in the background.
+///
+/// # Errors
+///
+/// The call that is to be loaded, if there is no answer yet.
+#[inline]
+#[allow(clippy::result_large_err, reason = "it moves once, into the future of the load, which is boxed")]
+pub fn ask<'c, S: Shape>(
+    shape: Shaped<S>,
+    codec: Codec<S::Value>,
+    function: &'static Function,
+    cache: &(impl Borrow<Cache> + ?Sized),
+    write: impl Fn(&mut KeyWriter),
+) -> Result<S::Return, Call<'c, S>> {
+    match enter(shape, codec, function, cache, write) {
+        Enter::Hit(value) | Enter::Stale(value, _) => Ok(value),
+        Enter::Miss(call) => Err(call),
+    }
 }
 
 /// The answer of a call that this thread has answered before, if nothing else is to be done about it.
@@ -233,9 +255,9 @@ pub fn skip<'c, S: Shape>(
     shape: Shaped<S>,
     codec: Codec<S::Value>,
     function: &'static Function,
-    cache: &Cache,
-) -> Enter<'c, S> {
-    Enter::Miss(Call::new(shape, codec, Some(function), cache, "", Scope::Disabled))
+    cache: &(impl Borrow<Cache> + ?Sized),
+) -> Call<'c, S> {
+    Call::new(shape, codec, Some(function), cache.borrow(), "", Scope::Disabled)
 }
 
 fn near_hit<S: Shape>(

@@ -142,29 +142,21 @@ async fn a_call_that_starts_while_a_fill_is_under_way_does_not_join_its_load() {
     assert_eq!([leader.await.unwrap(), waiter.await.unwrap(), after.await.unwrap()], [1, 1, 2]);
 }
 
-const PLAN: Plan = Plan {
-    here: || "n",
-    name: "n",
-    template: None,
-    namespace: None,
-    tags: &[],
-    ttl: None,
-    value: "u32",
-    file: file!(),
-    line: line!(),
-    policy: Policy { ttl: Some(Duration::from_secs(60)), ..Policy::DEFAULT },
-};
-
 static FORGIVING: Function = Function::new(Plan {
+    name: "forgiving",
     policy: Policy {
         ttl: Some(Duration::from_secs(1)),
         stale_if_error: Some(Duration::from_secs(60)),
         ..Policy::DEFAULT
     },
-    ..PLAN
+    ..Plan::DEFAULT
 });
 
-static SLIDING: Function = Function::new(Plan { policy: Policy { sliding: true, ..PLAN.policy }, ..PLAN });
+static SLIDING: Function = Function::new(Plan {
+    name: "sliding",
+    policy: Policy { ttl: Some(Duration::from_secs(60)), sliding: true, ..Policy::DEFAULT },
+    ..Plan::DEFAULT
+});
 
 async fn call(function: &'static Function, cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
     let shape = L1::<Result<u32, String>>::NEW.outer().inner().errors();

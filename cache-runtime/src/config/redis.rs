@@ -25,6 +25,10 @@ pub struct RedisConfig {
     pub tls: Option<TlsConfig>,
     /// Who knows where the server is, in place of `host` and `port`. Default nobody.
     pub sentinel: Option<SentinelConfig>,
+    /// Some nodes of a Redis Cluster, in place of `host` and `port`; from one that answers the others
+    /// are found. A cluster has only the database 0: `db` must be 0 or left at its default. Default
+    /// none: a single server.
+    pub cluster: Vec<Address>,
     /// How many connections the pool keeps; commands of many callers share each, and several keep
     /// a small answer from waiting behind a large one. Default 4.
     pub connections: u32,
@@ -51,6 +55,7 @@ impl Default for RedisConfig {
             db: 1,
             tls: None,
             sentinel: None,
+            cluster: Vec::new(),
             connections: 4,
             operation_timeout: Duration::from_millis(100),
             breaker_threshold: 3,
@@ -70,6 +75,7 @@ impl fmt::Debug for RedisConfig {
             .field("db", &self.db)
             .field("tls", &self.tls)
             .field("sentinel", &self.sentinel)
+            .field("cluster", &self.cluster)
             .field("connections", &self.connections)
             .field("operation_timeout", &self.operation_timeout)
             .field("breaker_threshold", &self.breaker_threshold)
@@ -103,7 +109,42 @@ impl RedisConfig {
         }
         config.tls = TlsConfig::from_variables(variables, config.tls.is_some())?;
         config.sentinel = SentinelConfig::from_variables(variables)?;
+        config.cluster = variables.addresses("REDIS_CLUSTER")?;
+        if config.is_cluster() {
+            if let Some(other) = ["REDIS_URL", "REDIS_HOST"].into_iter().find(|name| variables.text(name).is_some()) {
+                return Err(Error::config(format!(
+                    "both REDIS_CLUSTER and {other} are set; set the one that is meant"
+                )));
+            }
+            config.db = variables.number("REDIS_DB")?.unwrap_or(0);
+            if config.db != 0 {
+                return Err(config.wrong_database());
+            }
+        }
         Ok(config)
+    }
+
+    /// Whether this is a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        !self.cluster.is_empty()
+    }
+
+    /// What cannot be meant.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_cluster() && self.sentinel.is_some() {
+            return Err(Error::config("both a cluster and sentinels are named; a cluster needs no sentinels"));
+        }
+        match self.is_cluster() && self.db != 0 && self.db != Self::default().db {
+            true => Err(self.wrong_database()),
+            false => Ok(()),
+        }
+    }
+
+    fn wrong_database(&self) -> Error {
+        Error::config(format!(
+            "REDIS_DB is {}, and a cluster has only the database 0; leave it unset and choose a namespace",
+            self.db
+        ))
     }
 
     /// An address such as `redis://user:password@host:6379/1`, or `rediss://…` for TLS.
@@ -138,6 +179,10 @@ impl RedisConfig {
     /// Which server this is, for people, and to tell whether two handles share one.
     pub(crate) fn server(&self) -> String {
         match &self.sentinel {
+            _ if self.is_cluster() => {
+                let nodes: Vec<String> = self.cluster.iter().map(ToString::to_string).collect();
+                nodes.join(",").to_ascii_lowercase()
+            }
             Some(sentinel) => sentinel.name().to_ascii_lowercase(),
             None => Address::new(self.host.to_ascii_lowercase(), self.port).to_string(),
         }
@@ -146,6 +191,7 @@ impl RedisConfig {
     /// The hosts that are connected to first.
     pub(crate) fn hosts(&self) -> Vec<&str> {
         match &self.sentinel {
+            _ if self.is_cluster() => self.cluster.iter().map(|node| node.host.as_str()).collect(),
             Some(sentinel) => sentinel.addresses.iter().map(|address| address.host.as_str()).collect(),
             None => vec![&self.host],
         }

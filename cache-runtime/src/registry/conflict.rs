@@ -89,7 +89,7 @@ impl Values {
 pub(crate) fn check() {
     static CHECKED: AtomicBool = AtomicBool::new(false);
     if !CHECKED.swap(true, Ordering::Relaxed) {
-        conflicts(REGISTRY.iter().copied()).into_iter().for_each(report);
+        conflicts(REGISTRY.iter()).into_iter().for_each(report);
     }
 }
 
@@ -138,16 +138,13 @@ mod tests {
 
     fn function(template: &'static str, value: &'static str, version: u32) -> &'static Function {
         let plan = Plan {
-            here: || "app::__cached_f::__Here",
+            here: || "app::f::__Here",
+            within: "f",
             name: "f",
             template: Some(template),
-            namespace: None,
-            tags: &[],
-            ttl: None,
             value,
-            file: "",
-            line: 0,
             policy: Policy { version, ..Policy::DEFAULT },
+            ..Plan::DEFAULT
         };
         Box::leak(Box::new(Function::new(plan)))
     }

@@ -108,7 +108,7 @@ pub(crate) fn note_type<T>(cache: &Cache, function: &'static Function) {
 /// assert_eq!(square.ttl.to_string(), "10m");
 /// ```
 pub fn functions() -> impl Iterator<Item = FunctionInfo> {
-    let mut functions: Vec<_> = REGISTRY.iter().map(|function| FunctionInfo::of(function)).collect();
+    let mut functions: Vec<_> = REGISTRY.iter().map(FunctionInfo::of).collect();
     functions.sort_by_key(|function| (function.path, function.line));
     functions.into_iter()
 }

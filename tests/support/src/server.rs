@@ -34,6 +34,7 @@ pub struct Settings {
     args: Vec<String>,
     persistent: bool,
     password: Option<String>,
+    in_cluster: bool,
     tls: Option<ServerTls>,
 }
 
@@ -56,6 +57,20 @@ impl Settings {
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
+    }
+
+    /// Several more arguments.
+    #[must_use]
+    pub(crate) fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// A node of a cluster, which has only database 0.
+    #[must_use]
+    pub(crate) fn node_of_cluster(mut self) -> Self {
+        self.in_cluster = true;
+        self.args(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"])
     }
 
     /// Whether `SAVE` may write a snapshot that a restart loads again. Default no.
@@ -129,7 +144,8 @@ impl RedisServer {
         let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, tls_port: 0, password };
         // Another process may take the port between our look and the server's bind.
         for _ in 0..20 {
-            (server.port, server.tls_port) = (free_port(), free_port());
+            server.port = if server.settings.in_cluster { free_port_of_node() } else { free_port() };
+            server.tls_port = free_port();
             if server.launch().is_ok() {
                 return server;
             }
@@ -174,6 +190,12 @@ impl RedisServer {
         self.command(args).to_string()
     }
 
+    /// The same of a server that may be gone.
+    pub(crate) fn try_cli(&self, args: &[&str]) -> Option<String> {
+        let mut client = Client::connect(self.port, &self.password, self.db()).ok()?;
+        client.command(args).ok().map(|reply| reply.to_string())
+    }
+
     /// Runs one command on database 1.
     #[must_use]
     pub fn command<A: AsRef<[u8]>>(&self, args: &[A]) -> Reply {
@@ -183,7 +205,11 @@ impl RedisServer {
     /// A connection to database 1.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::connect(self.port, &self.password, DB).expect("the server accepts connections")
+        Client::connect(self.port, &self.password, self.db()).expect("the server accepts connections")
+    }
+
+    fn db(&self) -> u32 {
+        if self.settings.in_cluster { 0 } else { DB }
     }
 
     /// A connection of its own with another password, after it was changed.
@@ -267,7 +293,7 @@ impl RedisServer {
     }
 
     fn answers(&self) -> bool {
-        let client = Client::connect_within(self.port, &self.password, DB, Duration::from_secs(1));
+        let client = Client::connect_within(self.port, &self.password, self.db(), Duration::from_secs(1));
         client.and_then(|mut client| client.command(&["PING"])).is_ok_and(|reply| reply == Reply::Status("PONG".into()))
     }
 
@@ -295,6 +321,17 @@ impl Drop for RedisServer {
 impl fmt::Debug for RedisServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisServer").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Nodes of a cluster talk to each other on a second port, 10000 above.
+fn free_port_of_node() -> u16 {
+    loop {
+        // The system gives out high ports; a lower one leaves room above it.
+        let low = free_port() / 2;
+        if TcpListener::bind(("127.0.0.1", low)).is_ok() && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok() {
+            return low;
+        }
     }
 }
 

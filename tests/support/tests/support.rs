@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_test_support::{Client, Direction, Proxy, RedisServer, Reply, Settings, Traffic};
+use cache_test_support::{Client, Direction, Proxy, RedisCluster, RedisServer, Reply, Settings, Traffic};
 
 #[test]
 fn a_server_answers_with_its_own_password_and_ends_with_its_handle() {
@@ -74,4 +74,20 @@ fn the_proxy_delays_holds_and_cuts() {
     assert_eq!(proxy.accepted(), 1);
     proxy.refuse(true);
     assert!(Client::connect(proxy.port(), server.password(), 1).is_err());
+}
+
+#[test]
+fn a_cluster_answers_at_the_owners_of_slots_and_moves_them() {
+    let cluster = RedisCluster::start();
+    let (name, slot) = ("a", cluster.slot_of("a"));
+    let owner = cluster.owner_of(slot);
+    assert_eq!(owner.cli(&["SET", name, "1"]), "OK");
+    let other = cluster.other_than(owner);
+    assert!(other.cli(&["GET", name]).starts_with("MOVED"));
+    cluster.move_slot(slot, other);
+    assert_eq!(other.cli(&["GET", name]), "1");
+
+    other.kill();
+    cluster.wait_for_takeover(slot, other);
+    assert_eq!(cluster.owner_of(slot).cli(&["GET", name]), "1");
 }

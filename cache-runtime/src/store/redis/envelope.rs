@@ -14,7 +14,7 @@ use std::{fmt::Write as _, ops::Range, sync::Arc};
 
 use crate::store::{Entry, Format, Head, Life, Payload, Token, Value};
 
-use super::names::parse_token;
+use super::names::{hex, parse_token};
 
 const TOKEN: Range<usize> = 10..42;
 
@@ -36,10 +36,10 @@ impl Opened {
     /// Reads what the server answered; never fails, whatever the bytes are.
     pub(super) fn new(bytes: Option<Vec<u8>>) -> Self {
         let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Self::default() };
-        let seen = Some(seen_of(&bytes));
         let Some((head, value)) = Cursor(&bytes).entry() else {
-            return Self { entry: None, seen, unreadable: true };
+            return Self { entry: None, seen: Some(seen_of(&bytes)), unreadable: true };
         };
+        let seen = Some(head.token);
         let payload = Payload::part(Arc::from(bytes), value);
         Self { entry: payload.map(|payload| Entry { head, payload }), seen, unreadable: false }
     }
@@ -129,15 +129,12 @@ impl<'a> Cursor<'a> {
 
     fn number(&mut self) -> Option<u64> {
         let len = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        std::str::from_utf8(self.take(len)?).ok()?.parse().ok()
+        let digits = self.take(len).filter(|digits| !digits.is_empty())?;
+        digits.iter().try_fold(0, |number: u64, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
     }
 
     fn shape(&mut self) -> Option<u64> {
-        let text = self.take(16)?;
-        if !text.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
+        hex(self.take(16)?)
     }
 
     fn format(&mut self) -> Option<Format> {

@@ -72,10 +72,10 @@ pub(super) fn of_server(error: &ServerError) -> Error {
 }
 
 /// The first of these answers that says that the server serves nobody. Any other error concerns
-/// the command that it answers.
-pub(super) fn outage_in(answers: &[Value]) -> Option<Error> {
+/// the command that it answers; in a cluster those too that name another node.
+pub(super) fn outage_in(answers: &[Value], in_cluster: bool) -> Option<Error> {
     answers.iter().find_map(|answer| match answer {
-        Value::ServerError(error) if is_outage(error.code()) => Some(of_server(error)),
+        Value::ServerError(error) if is_outage(error.code(), in_cluster) => Some(of_server(error)),
         _ => None,
     })
 }
@@ -88,10 +88,10 @@ pub(super) fn demotion_in(answers: &[Value]) -> Option<Error> {
     })
 }
 
-fn is_outage(code: &str) -> bool {
-    const OUTAGES: [&str; 9] =
-        ["NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "MOVED", "ASK", "CROSSSLOT"];
-    OUTAGES.contains(&code)
+fn is_outage(code: &str, in_cluster: bool) -> bool {
+    const OUTAGES: [&str; 6] = ["NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN"];
+    const OF_A_NODE: [&str; 3] = ["MOVED", "ASK", "CROSSSLOT"];
+    OUTAGES.contains(&code) || !in_cluster && OF_A_NODE.contains(&code)
 }
 
 pub(super) fn timeout(limit: Duration) -> Error {
@@ -111,6 +111,14 @@ fn of_code(code: &str, detail: Option<&str>) -> Error {
         return Error::unavailable(BACKEND, format!("{code}: {advice}"));
     }
     let detail = detail.unwrap_or_default();
+    // The server does not say which.
+    if detail.starts_with("The user executing the script can't run") || detail.contains("ACL failure in script") {
+        return Error::unavailable(
+            BACKEND,
+            "NOPERM: the user may not run a command that a script of the cache needs; `ACL LOG` on the server says \
+             which, and the README the rule that is enough",
+        );
+    }
     // A command that the server does not know is answered with its arguments, values among them.
     let detail = detail.split(", with args beginning with").next().unwrap_or_default();
     Error::unavailable(BACKEND, format!("{code} {detail}"))
@@ -127,8 +135,15 @@ fn advice(code: &str) -> Option<&'static str> {
         "LOADING" => "the server has just started and loads its snapshot; it is used as soon as it has",
         "MASTERDOWN" => "the server is a replica that has lost its primary; connect to the primary",
         "BUSY" => "a script of another client holds the server up; `SCRIPT KILL` ends it",
-        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
-            "the server is a node of a cluster, which this backend does not speak to; connect to a single server"
+        "MOVED" | "ASK" | "CROSSSLOT" => {
+            "the server is a node of a cluster; name some of its nodes in REDIS_CLUSTER=host:port,host:port, and not in \
+             REDIS_URL or REDIS_HOST"
+        }
+        "CLUSTERDOWN" => {
+            "the cluster serves nobody while a master without a replica to take over is missing; look at `CLUSTER INFO`"
+        }
+        "TRYAGAIN" => {
+            "the names are just being moved to another node of the cluster; they are used again as soon as they are"
         }
         _ => return None,
     })
@@ -141,7 +156,7 @@ mod tests {
     use super::*;
 
     fn outage(answer: &str) -> Option<String> {
-        outage_in(&[parse_redis_value(answer.as_bytes()).unwrap()]).map(|error| error.to_string())
+        outage_in(&[parse_redis_value(answer.as_bytes()).unwrap()], false).map(|error| error.to_string())
     }
 
     #[test]
@@ -153,11 +168,14 @@ mod tests {
             assert_eq!(outage(&format!("-{code}\r\n")), None, "{code}");
         }
         assert_eq!(outage("+OK\r\n"), None);
+        let redirects = ["-MOVED 1 a:1\r\n", "-ASK 1 a:1\r\n"];
+        let of_a_node = redirects.map(|answer| parse_redis_value(answer.as_bytes()).unwrap());
+        assert!(outage_in(&of_a_node, true).is_none(), "a node of a cluster answers for its names only");
     }
 
     #[test]
     fn an_error_says_what_to_do_on_one_line() {
-        for code in ["OOM", "READONLY", "MISCONF", "LOADING", "MOVED", "NOAUTH"] {
+        for code in ["OOM", "READONLY", "MISCONF", "LOADING", "MOVED", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH"] {
             let text = of_code(code, Some("words of the server")).to_string();
             assert!(text.contains(code) && text.contains(';') && !text.contains('\n'), "{text}");
         }

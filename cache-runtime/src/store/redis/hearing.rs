@@ -1,7 +1,7 @@
 //! What the server says on the connection that listens, and when that counts.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -12,34 +12,45 @@ use crate::coherence::{Coherence, Followed};
 
 use super::{dial::RunId, names::Named, wake::Wakes};
 
-/// Which server is heard, for those who must read from the same one.
+/// Which servers are heard, for those who must read from no other: one, or the masters of a cluster.
 pub(super) struct Tracked {
     pub(super) coherence: Arc<Coherence>,
-    server: Mutex<Option<(RunId, Arc<Hearing>)>>,
+    servers: Mutex<Option<(Vec<RunId>, Arc<Hearing>)>>,
 }
 
 impl Tracked {
     pub(super) fn new(coherence: Arc<Coherence>) -> Self {
-        Self { coherence, server: Mutex::default() }
+        Self { coherence, servers: Mutex::default() }
     }
 
-    pub(super) fn listens_to(&self, run_id: RunId, hearing: &Arc<Hearing>) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some((run_id, Arc::clone(hearing)));
+    pub(super) fn listens_to(&self, run_ids: Vec<RunId>, hearing: &Arc<Hearing>) {
+        *self.servers() = Some((run_ids, Arc::clone(hearing)));
     }
 
-    /// A link of the pool was made. If it leads to another server than the one that is heard,
-    /// what it reads must not be kept.
+    /// A link of a pool was made. If it leads to a server that is not heard, what it reads must not
+    /// be kept.
     pub(super) fn pool_reached(&self, run_id: Option<&RunId>) {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((heard, hearing)) = &*server
-            && Some(heard) != run_id
+        if let Some((heard, hearing)) = &*self.servers()
+            && !run_id.is_some_and(|run_id| heard.contains(run_id))
         {
             hearing.end();
         }
     }
+
+    /// The names are at other nodes now; those that are heard are not all any more.
+    pub(super) fn forget(&self) {
+        if let Some((_, hearing)) = &*self.servers() {
+            hearing.end();
+        }
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Option<(Vec<RunId>, Arc<Hearing>)>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// What is heard on one connection, from its beginning to its end.
+/// What is heard on one connection, or on one to each master of a cluster, from its beginning to its end:
+/// that of the first connection that is lost.
 pub(super) struct Hearing {
     coherence: Option<Arc<Coherence>>,
     wakes: Arc<Wakes>,

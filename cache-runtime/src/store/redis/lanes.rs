@@ -2,17 +2,25 @@
 //!
 //! So many reads are under way at once ([`LANES`]); those that come meanwhile wait, and whatever
 //! waits when one of them is answered travels together, as one `MGET` that reads the stamps
-//! once. A lonely read is sent at once, by its caller.
+//! once. A lonely read is sent at once, by its caller. In a cluster each node has lanes of its own, for the
+//! values that it holds.
 //!
 //! # Why a joined read is as good as one of its own
 //!
 //! 1. A caller asks, and is put among those that wait.
 //! 2. The trip takes them out, and nobody joins it from here on.
 //! 3. The command is sent.
-//! 4. The server executes it: one step, one instant, for values and stamps.
+//! 4. The server executes it: one step, one instant, for values and stamps. In a cluster stamps and
+//!    values are of two instants, in either order.
 //!
-//! So every caller's reading is of an instant after its call began, and an invalidation that was
-//! acknowledged before that call is seen by it.
+//! So every caller's reading is of instants after its call began, and an invalidation that was
+//! acknowledged before that call is seen by it: that of a key has removed the value, that of
+//! a tag or namespace has changed the stamps. Which of the two was read first does not matter: what was
+//! invalidated in between was not before the call. The counter that a load goes by was read
+//! before that load begins, in either case.
+//!
+//! Where names had moved, the stamps are read once more, after the values: the restart guard may
+//! have run for the node that was found at last.
 //!
 //! A trip of several runs in a task of its own: a caller that goes away disturbs nobody, and the
 //! trip goes on for the others.
@@ -22,7 +30,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bb8_redis::redis::{self, Value};
+use bb8_redis::redis::Value;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use crate::{
@@ -31,7 +39,8 @@ use crate::{
 };
 
 use super::{
-    BACKEND, answer, breaker::Purpose, fault, link::Link, names::Names, pool::Pool, read::Stamps, session::Session,
+    BACKEND, answer, breaker::Purpose, errand::Errand, fault, names::Names, node::Node, read::Stamps, scripts::Call,
+    topology::Topology,
 };
 
 /// How many reads are under way at once. More would leave fewer to join; with one alone, a large
@@ -53,14 +62,15 @@ pub(super) struct Seen {
 
 /// What all readings of one trip have in common.
 pub(super) struct Trip {
-    pub(super) link: Link,
+    /// By which later errands know whether they go through the same.
+    pub(super) number: u64,
     /// `None` if the namespace has none.
     pub(super) stamps: Option<Stamps>,
 }
 
-/// Where reads wait.
+/// Where reads from one node wait.
+#[derive(Default)]
 pub(super) struct Lanes {
-    pool: Arc<Pool>,
     traffic: Mutex<Traffic>,
 }
 
@@ -87,47 +97,47 @@ enum Turn {
 }
 
 /// The right to have one trip under way. Dropping it sends those that wait.
-struct Lane(Arc<Lanes>);
+struct Lane {
+    lanes: Arc<Lanes>,
+    topology: Arc<Topology>,
+}
 
 impl Lanes {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, traffic: Mutex::default() }
-    }
-
-    /// Reads values and stamps, all of one instant.
+    /// Reads values of one node together with the stamps, for a call that began at `begun`.
     pub(super) async fn read(
-        self: &Arc<Self>,
+        topology: &Arc<Topology>,
+        node: &Node,
         space: &Namespace,
         keys: &[&str],
         tags: &[Box<str>],
-        deadline: Instant,
+        begun: Instant,
     ) -> Result<Seen> {
         // Not among those that wait: it would be told the same later.
-        self.pool.admit(Purpose::Serve)?;
+        node.pool.admit(Purpose::Serve)?;
         if keys.len() > LONE_KEYS {
-            return alone(&self.pool, space, keys, tags).await;
+            return alone(topology, space, keys, tags, begun).await;
         }
-        match self.turn(space, keys, tags) {
+        match node.lanes.turn(topology, space, keys, tags) {
             Turn::Now(lane) => {
-                let seen = alone(&self.pool, space, keys, tags).await;
+                let seen = alone(topology, space, keys, tags, begun).await;
                 drop(lane);
                 seen
             }
-            Turn::Later(answer) => match tokio::time::timeout_at(deadline, answer).await {
+            Turn::Later(answer) => match tokio::time::timeout_at(begun + topology.limit(), answer).await {
                 Ok(Ok(seen)) => seen,
                 // The runtime that was to make the trip has ended.
                 Ok(Err(_)) => Err(Error::unavailable(BACKEND, "a read was interrupted")),
                 // Its trip, or the one before, counts as the failure that it is.
-                Err(_) => Err(fault::timeout(self.pool.limit())),
+                Err(_) => Err(fault::timeout(topology.limit())),
             },
         }
     }
 
-    fn turn(self: &Arc<Self>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Turn {
+    fn turn(self: &Arc<Self>, topology: &Arc<Topology>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Turn {
         let mut traffic = self.traffic();
         if traffic.under_way < LANES {
             traffic.under_way += 1;
-            return Turn::Now(Lane(Arc::clone(self)));
+            return Turn::Now(Lane { lanes: Arc::clone(self), topology: Arc::clone(topology) });
         }
         let (answer, answered) = oneshot::channel();
         let keys = keys.iter().map(|key| (*key).into()).collect();
@@ -170,11 +180,11 @@ impl Traffic {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let group = self.0.traffic().next();
+        let group = self.lanes.traffic().next();
         if group.is_empty() {
             return;
         }
-        let lane = Self(Arc::clone(&self.0));
+        let lane = Self { lanes: Arc::clone(&self.lanes), topology: Arc::clone(&self.topology) };
         // Outside of any runtime nobody can send them: they are told by their channels' end.
         if let Ok(runtime) = Handle::try_current() {
             drop(runtime.spawn(together(lane, group)));
@@ -183,26 +193,34 @@ impl Drop for Lane {
 }
 
 /// A trip for one caller.
-async fn alone(pool: &Arc<Pool>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Seen> {
+async fn alone(
+    topology: &Arc<Topology>,
+    space: &Namespace,
+    keys: &[&str],
+    tags: &[Box<str>],
+    begun: Instant,
+) -> Result<Seen> {
     let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
-    let (trip, values) = travel(pool, space, keys.iter().copied(), &tags).await?;
-    Ok(Seen { trip: Arc::new(trip), values: values.collect() })
+    let errand = Errand::new(space, Purpose::Serve, begun);
+    let (trip, values) = travel(topology, &errand, keys.iter().copied(), &tags).await?;
+    Ok(Seen { trip: Arc::new(trip), values })
 }
 
 /// A trip for several callers.
 async fn together(lane: Lane, group: Vec<Ask>) {
-    let pool = Arc::clone(&lane.0.pool);
+    let topology = Arc::clone(&lane.topology);
     let mut tags: Vec<&str> = group.iter().flat_map(|ask| &ask.tags).map(|tag| &**tag).collect();
     tags.sort_unstable();
     tags.dedup();
     let Some(first) = group.first() else { return };
     let keys = group.iter().flat_map(|ask| &ask.keys).map(|key| &**key);
-    let answered = travel(&pool, &first.space, keys, &tags).await;
+    let errand = Errand::new(&first.space, Purpose::Serve, Instant::now());
+    let answered = travel(&topology, &errand, keys, &tags).await;
     // The next ones go while these are told.
     drop(lane);
     match answered {
-        Ok((trip, mut values)) => {
-            let trip = Arc::new(trip);
+        Ok((trip, values)) => {
+            let (trip, mut values) = (Arc::new(trip), values.into_iter());
             for Ask { keys, answer, .. } in group {
                 let values = values.by_ref().take(keys.len()).collect();
                 let _ = answer.send(Ok(Seen { trip: Arc::clone(&trip), values }));
@@ -212,31 +230,45 @@ async fn together(lane: Lane, group: Vec<Ask>) {
     }
 }
 
-/// Asks for the stamps and then for the values, in one command, so that all are of one instant.
+/// Asks for the stamps and the values: on one server in one command, so that all are of one
+/// instant; in a cluster for each name by itself, since they are in different slots.
 async fn travel<'k>(
-    pool: &Arc<Pool>,
-    space: &Namespace,
+    topology: &Arc<Topology>,
+    errand: &Errand<'_>,
     keys: impl Iterator<Item = &'k str>,
     tags: &[&str],
-) -> Result<(Trip, std::vec::IntoIter<Value>)> {
-    let mut session = Session::begin(pool, Purpose::Serve).await?;
-    session.guard(space).await?;
-    let names = Names::of(space);
+) -> Result<(Trip, Vec<Value>)> {
+    let names = Names::of(errand.space);
     let stamps = names.stamps(tags.iter().copied());
-    let mut command = redis::cmd("MGET");
-    command.arg(&stamps);
-    let mut count = stamps.len();
-    for key in keys {
-        command.arg(names.value(key));
-        count += 1;
-    }
-    let answers = answer::list(session.command(command).await?, "a read")?;
-    if answers.len() != count {
+    let stamps_len = stamps.len();
+    let values: Vec<String> = keys.map(|key| names.value(key)).collect();
+    let values_len = values.len();
+    let answered = if topology.is_cluster() {
+        let gets = values.into_iter().map(|name| Call::command("GET", vec![name]));
+        let calls: Vec<Call> = gets.chain([Call::command("MGET", stamps)]).collect();
+        let mut done = topology.run(errand, &calls).await?;
+        if done.redirected {
+            done.renew_last(topology.run(errand, &calls[values_len..]).await?);
+        }
+        let number = done.number;
+        let mut values = done.all()?;
+        let stamps = values.pop().ok_or_else(|| fault::unexpected("a read"))?;
+        (number, answer::list(stamps, "the stamps")?, values)
+    } else {
+        let names = stamps.into_iter().chain(values).collect();
+        let done = topology.run(errand, &[Call::command("MGET", names)]).await?;
+        let number = done.number;
+        let answer = done.all()?.pop().ok_or_else(|| fault::unexpected("a read"))?;
+        let mut stamps = answer::list(answer, "a read")?;
+        let values = stamps.split_off(stamps.len().min(stamps_len));
+        (number, stamps, values)
+    };
+    let (number, stamps, values): (u64, Vec<Value>, Vec<Value>) = answered;
+    if stamps.len() != stamps_len || values.len() != values_len {
         return Err(fault::unexpected("a read"));
     }
-    let mut answers = answers.into_iter();
-    let stamps = Stamps::parse(answers.by_ref().take(stamps.len()).collect(), tags.iter().copied());
-    Ok((Trip { link: session.into_link(), stamps }, answers))
+    let stamps = Stamps::parse(stamps, tags.iter().copied());
+    Ok((Trip { number, stamps }, values))
 }
 
 #[cfg(test)]

@@ -18,6 +18,18 @@ use super::dial::{Driver, RunId};
 /// So many time-outs in a row, without one answer, make a link suspect.
 const HUNG_AFTER: u32 = 3;
 
+/// Links, and the maps of a cluster, are numbered in the order in which they come into use.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+pub(super) fn next_number() -> u64 {
+    NUMBER.fetch_add(1, Ordering::SeqCst)
+}
+
+/// Greater than the numbers of all that is in use, and no greater than those of what follows.
+pub(super) fn number_of_now() -> u64 {
+    NUMBER.load(Ordering::SeqCst)
+}
+
 /// A connection that is shared by cloning.
 #[derive(Clone)]
 pub(super) struct Link {
@@ -42,10 +54,9 @@ struct LinkState {
 
 impl Link {
     pub(super) fn new(connection: MultiplexedConnection, driver: Driver, run_id: Option<RunId>) -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
         let state = LinkState {
             _driver: driver,
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            number: next_number(),
             made: Instant::now(),
             broken: AtomicBool::new(false),
             timeouts: AtomicU32::new(0),

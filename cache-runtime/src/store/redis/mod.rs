@@ -3,11 +3,14 @@
 //! | module | what it does |
 //! |---|---|
 //! | `dial` | makes connections: TCP, TLS, the login; asks sentinels where the master is |
-//! | `link`, `pool` | share, watch and replace connections (bb8) |
+//! | `topology`, `claims` | know which master of a cluster has which names, and find out when that changes |
+//! | `node`, `link`, `pool` | one server: share, watch and replace connections to it (bb8) |
 //! | `breaker`, `probe` | leave a server alone that does not answer, and find out when it does |
 //! | `tracking`, `hearing`, `wake` | hear what others change, and when leases end that are waited for |
-//! | `session` | one operation: a link, a deadline, commands in order |
-//! | `lanes` | reads of concurrent tasks, joined into one command |
+//! | `guard` | makes sure that a server still has what it was told before a new connection is used |
+//! | `errand` | calls on their way to the nodes that have their names, together and again if need be |
+//! | `session` | one operation at one node: a link, a deadline, commands in order |
+//! | `lanes` | reads of concurrent tasks from one node, joined into one trip |
 //! | `names`, `envelope` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
 //! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
@@ -19,6 +22,21 @@
 //! and a write by hand two. One more when a stamp was missing that a read needs,
 //! when an entry has tags that the caller does not know, when the server does not know a script,
 //! and at the first use of a namespace on a new connection.
+//!
+//! # A cluster
+//!
+//! What one script touches is in one slot: a value and its lease, and the stamps of a namespace. An operation
+//! that needs both sends to both at once, so it takes as long as the slower of the two. A master that
+//! cannot be reached takes its own names with it, and its namespaces where it has the stamps. Names that
+//! have moved are followed within the same deadline. While a slot is on its way, values are read and
+//! keys and patterns invalidated as ever; a load whose key is in it, or any whose stamps are, goes without the
+//! cache, since value and lease may be at two nodes just then.
+//!
+//! A replica that takes over may lack what its master acknowledged last. The restart guard makes everything of a
+//! namespace invalid when it meets a master that the namespace does not know, so a takeover is a
+//! cold start, as a restart is. One thing it cannot see: a master that nobody has asked for anything since it was
+//! replaced is found out within five seconds, and while it is cut off from the others it may
+//! answer until then.
 //!
 //! # What a timed-out command may do
 //!
@@ -32,11 +50,14 @@
 //!
 //! # Connections
 //!
-//! A [`Stamp`](super::Stamp) names the connection of its reading; lease and fill go back to it.
+//! A [`Stamp`](super::Stamp) names the connection of its reading; lease and fill go back to it. In a cluster it
+//! holds a number, and lease and fill go over connections that were made before it.
 //! A lost connection replaces every connection that was made before, since the others share its fate
 //! and each would cost one more error. Three time-outs in a row replace the one that they were on.
 
 use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
     clock::{Clock, millis},
@@ -53,14 +74,18 @@ use super::{
 
 mod answer;
 mod breaker;
+mod claims;
 mod dial;
 mod envelope;
+mod errand;
 mod fault;
+mod guard;
 mod hearing;
 mod info;
 mod lanes;
 mod link;
 mod names;
+mod node;
 mod number;
 mod pool;
 mod probe;
@@ -68,6 +93,7 @@ mod read;
 mod scan;
 mod scripts;
 mod session;
+mod topology;
 mod tracking;
 mod wake;
 mod write;
@@ -80,10 +106,9 @@ mod tests;
 
 use breaker::Purpose;
 use dial::Dialer;
+use errand::Errand;
 use hearing::Tracked;
-use lanes::Lanes;
-use pool::Pool;
-use session::Session;
+use topology::{Topology, find_layout};
 use tracking::Tracking;
 
 const BACKEND: &str = "redis";
@@ -93,8 +118,7 @@ const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// Entries on a Redis server, shared by every process that uses the same namespace.
 pub(crate) struct RedisStore {
-    pool: Arc<Pool>,
-    lanes: Arc<Lanes>,
+    topology: Arc<Topology>,
     clock: Clock,
     label: String,
     tracking: Tracking,
@@ -104,7 +128,11 @@ impl RedisStore {
     /// Tries the address and the credentials, on a connection of its own: the pool would report a
     /// wrong password only as a time-out.
     pub(crate) async fn probe(config: &RedisConfig) -> Result<()> {
-        match Dialer::new(config)?.probe().await {
+        let probed = match config.is_cluster() {
+            true => find_layout(config).await,
+            false => Dialer::new(config)?.probe().await,
+        };
+        match probed {
             Err(Error::Timeout { limit, .. }) => {
                 Err(Error::unavailable(BACKEND, format!("no connection within {limit:?}")))
             }
@@ -114,43 +142,36 @@ impl RedisStore {
 
     /// Connects in the background; while the server is down, each operation says so.
     pub(crate) fn lazy(config: &RedisConfig, clock: Clock) -> Result<Self> {
-        Self::over(Dialer::new(config)?, None, config, clock)
+        Self::over(None, config, clock)
     }
 
     /// The same, and tells of what others change.
     pub(crate) fn tracked(config: &RedisConfig, clock: Clock, coherence: Arc<Coherence>) -> Result<Self> {
-        let store = Self::over(Dialer::new(config)?.identifying(), Some(coherence), config, clock)?;
+        let store = Self::over(Some(coherence), config, clock)?;
         store.tracking.keep_up();
         Ok(store)
     }
 
-    fn over(dialer: Dialer, coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
+    fn over(coherence: Option<Arc<Coherence>>, config: &RedisConfig, clock: Clock) -> Result<Self> {
         let tracked = coherence.map(|coherence| Arc::new(Tracked::new(coherence)));
-        let pool = Arc::new(Pool::new(dialer.clone(), config, tracked.clone())?);
-        let tracking = Tracking::new(dialer, pool.shared(), tracked);
-        let label = format!("{}/{}", config.server(), config.db);
-        let lanes = Arc::new(Lanes::new(Arc::clone(&pool)));
-        Ok(Self { pool, lanes, clock, label, tracking })
+        let topology = Topology::new(config, tracked.clone())?;
+        let tracking = Tracking::new(Arc::clone(&topology), tracked);
+        let label = match config.is_cluster() {
+            true => config.server(),
+            false => format!("{}/{}", config.server(), config.db),
+        };
+        Ok(Self { topology, clock, label, tracking })
     }
 
     /// The server is known not to answer, and that was said: nobody finds out once more.
     pub(crate) fn presume_down(&self, cause: &Error) {
-        self.pool.presume_down(cause);
+        self.topology.presume_down(cause);
     }
 
     /// Begins an operation of a namespace.
-    async fn session(&self, space: &Namespace, purpose: Purpose) -> Result<Session<'_>> {
+    fn errand<'a>(&self, space: &'a Namespace, purpose: Purpose) -> Errand<'a> {
         self.tracking.keep_up();
-        let mut session = Session::begin(&self.pool, purpose).await?;
-        session.guard(space).await?;
-        Ok(session)
-    }
-
-    /// The same on a certain link, if it still lives.
-    async fn session_on(&self, link: u64, space: &Namespace) -> Result<Session<'_>> {
-        let mut session = Session::resume(&self.pool, link, Purpose::Serve).await?;
-        session.guard(space).await?;
-        Ok(session)
+        Errand::new(space, purpose, Instant::now())
     }
 }
 
@@ -230,10 +251,10 @@ impl Store for RedisStore {
     }
 
     fn on_recovery(&self, action: Recovery) {
-        self.pool.on_recovery(action);
+        self.topology.on_recovery(action);
     }
 
     fn breaker(&self) -> Option<BreakerStats> {
-        Some(self.pool.breaker().stats())
+        Some(self.topology.breaker())
     }
 }

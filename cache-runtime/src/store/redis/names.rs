@@ -8,7 +8,7 @@ use crate::{
 
 use super::BACKEND;
 
-/// The names of one namespace.
+/// The names of one namespace. Each read makes several, so they are put together without formatting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names<'a>(&'a str);
 
@@ -19,37 +19,42 @@ impl<'a> Names<'a> {
 
     /// The value. Without braces the whole name decides about the slot.
     pub(super) fn value(self, key: &str) -> String {
-        format!("{}:{key}", self.0)
+        [self.0, ":", key].concat()
     }
 
     /// The lease, in the slot of its value.
     pub(super) fn lease(self, key: &str) -> String {
-        format!("lease:{{{}:{key}}}", self.0)
+        ["lease:{", self.0, ":", key, "}"].concat()
+    }
+
+    /// Value, lease, value, lease: as the script that removes them takes them.
+    pub(super) fn values_and_leases(self, keys: &[&str]) -> Vec<String> {
+        keys.iter().flat_map(|key| [self.value(key), self.lease(key)]).collect()
     }
 
     /// The namespace's nonce.
     pub(super) fn nonce(self) -> String {
-        format!("inc:{{{}}}", self.0)
+        ["inc:{", self.0, "}"].concat()
     }
 
     /// The namespace's counter of tag invalidations.
     pub(super) fn clock(self) -> String {
-        format!("clock:{{{}}}", self.0)
+        ["clock:{", self.0, "}"].concat()
     }
 
     /// A tag's stamp.
     pub(super) fn tag(self, tag: &str) -> String {
-        format!("tag:{{{}}}:{tag}", self.0)
+        ["tag:{", self.0, "}:", tag].concat()
     }
 
-    /// The server's run under which the namespace's nonce was made.
+    /// The server's run under which the namespace's nonce was made; in a cluster the masters' runs.
     pub(super) fn run(self) -> String {
-        format!("run:{{{}}}", self.0)
+        ["run:{", self.0, "}"].concat()
     }
 
     /// Where the ends of leases that are waited for are told.
     pub(super) fn wake(self) -> String {
-        format!("wake:{{{}}}", self.0)
+        ["wake:{", self.0, "}"].concat()
     }
 
     /// What the names of values, tags and the nonce begin with.
@@ -108,16 +113,34 @@ pub(super) fn new_token() -> Result<Token> {
 /// 32 lower-case hex digits, and nothing else.
 pub(super) fn parse_token(text: &[u8]) -> Option<Token> {
     let text: &[u8; 32] = text.try_into().ok()?;
-    let number = text.iter().try_fold(0, |number: u128, byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u128::from(digit))
-    });
-    number.map(Token)
+    let (high, low) = text.split_at(16);
+    Some(Token(u128::from(hex(high)?) << 64 | u128::from(hex(low)?)))
 }
+
+/// A number of at most 16 lower-case hex digits. Each read has several, so they are looked up and judged
+/// at the end.
+pub(super) fn hex(digits: &[u8]) -> Option<u64> {
+    let mut all = 0;
+    let number = digits.iter().fold(0, |number: u64, byte| {
+        let digit = DIGITS[usize::from(*byte)];
+        all |= digit;
+        number << 4 | u64::from(digit)
+    });
+    (all & NO_DIGIT == 0 && digits.len() <= 16).then_some(number)
+}
+
+const NO_DIGIT: u8 = 1 << 7;
+
+/// What each byte is as a lower-case hex digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests {

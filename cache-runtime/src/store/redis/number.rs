@@ -14,7 +14,9 @@ use crate::{
 };
 
 use super::{
-    RedisStore, answer, envelope, fault,
+    RedisStore, answer,
+    breaker::Purpose,
+    envelope, fault,
     names::{Names, new_token},
     px, read,
     scripts::{Call, EXPIRE, INCREMENT},
@@ -46,7 +48,6 @@ impl RedisStore {
         stamp: Stamp,
     ) -> Result<Option<Incremented>> {
         let Increment { key, by, fresh } = increment;
-        let mut session = self.session_on(stamp.link, space).await?;
         let names = Names::of(space);
         let (token, inc, born) = (new_token()?, stamp.incarnation, stamp.born);
         // The sum is as young as this reading: the old value was valid then, and any later
@@ -64,7 +65,8 @@ impl RedisStore {
         let tags = read::ensure_call(names, fresh.tags.iter().map(|tag| &**tag), millis(fresh.keep))?;
         // The stamps of its tags must outlive a new entry; without tags there is nothing to do.
         let calls = if fresh.tags.is_empty() { vec![call] } else { vec![call, tags] };
-        let answer = session.calls(&calls).await?.into_iter().next();
+        let done = self.topology.run(&self.errand(space, Purpose::Serve).since(stamp.link), &calls).await?;
+        let answer = done.all()?.into_iter().next();
         sum_of(answer.ok_or_else(|| fault::unexpected("an increment"))?)
     }
 
@@ -93,7 +95,6 @@ impl RedisStore {
         keep: Duration,
         stamp: Stamp,
     ) -> Result<bool> {
-        let mut session = self.session_on(stamp.link, space).await?;
         let names = Names::of(space);
         let changed = envelope::until_dead(new_token()?, head.incarnation, head.born, head.life);
         let calls = [
@@ -101,7 +102,8 @@ impl RedisStore {
             // The stamps of its tags must outlive it.
             read::ensure_call(names, head.tags.iter().map(|tag| &**tag), millis(keep))?,
         ];
-        let answer = session.calls(&calls).await?.into_iter().next();
+        let done = self.topology.run(&self.errand(space, Purpose::Serve).since(stamp.link), &calls).await?;
+        let answer = done.all()?.into_iter().next();
         Ok(answer::number(&answer.ok_or_else(|| fault::unexpected("an expiry"))?, "an expiry")? == 1)
     }
 }

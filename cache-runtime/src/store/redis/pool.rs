@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     config::RedisConfig,
     error::{Error, Result},
-    store::Recovery,
+    store::{Namespace, Recovery},
     task::OneTask,
 };
 
@@ -33,8 +33,11 @@ use super::{
     probe,
 };
 
+/// What comes before the reads when a server answers again; all nodes of a store have it in common.
+pub(super) type Recover = Arc<OnceLock<Recovery>>;
+
 /// What the pool and its manager both know.
-pub(super) struct Shared {
+struct Shared {
     /// Every link that may still be used.
     links: RwLock<Vec<Link>>,
     /// Why the latest attempt to connect failed.
@@ -93,8 +96,18 @@ impl Shared {
         });
     }
 
-    /// Stops the use of every link to another server, or to another run of this one.
-    pub(super) fn retire_others(&self, run_id: &RunId) {
+    /// The link with this number. In a cluster, where no link has the number of a reading, the
+    /// least busy of those that were made before it.
+    fn since(&self, number: u64, in_cluster: bool) -> Option<Link> {
+        let links = self.links();
+        let mut whole = links.iter().filter(|link| !link.is_broken());
+        match in_cluster {
+            false => whole.find(|link| link.number() == number).cloned(),
+            true => whole.filter(|link| link.number() < number).min_by_key(|link| link.load()).cloned(),
+        }
+    }
+
+    fn retire_others(&self, run_id: &RunId) {
         self.links_mut().retain(|link| {
             let stays = link.run_id() == Some(run_id);
             if !stays {
@@ -145,18 +158,22 @@ pub(super) struct Pool {
     shared: Arc<Shared>,
     size: u32,
     limit: Duration,
-    /// Whether a restart of the server makes what it holds invalid.
-    guards: bool,
     breaker: Breaker,
     pause: Duration,
     probing: OneTask,
     mending: OneTask,
-    recovery: OnceLock<Recovery>,
+    recover: Recover,
+    in_cluster: bool,
 }
 
 impl Pool {
     /// Begins to connect in the background. Must be called within a tokio runtime.
-    pub(super) fn new(dialer: Dialer, config: &RedisConfig, tracked: Option<Arc<Tracked>>) -> Result<Self> {
+    pub(super) fn new(
+        dialer: Dialer,
+        config: &RedisConfig,
+        tracked: Option<Arc<Tracked>>,
+        recover: Recover,
+    ) -> Result<Self> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::config("the redis backend must be built within a tokio runtime"));
         }
@@ -175,12 +192,12 @@ impl Pool {
             shared,
             size,
             limit,
-            guards: config.restart_guard,
             breaker: Breaker::new(config.breaker_threshold),
             pause: config.breaker_pause,
             probing: OneTask::default(),
             mending: OneTask::default(),
-            recovery: OnceLock::new(),
+            recover,
+            in_cluster: config.is_cluster(),
         })
     }
 
@@ -214,13 +231,26 @@ impl Pool {
         Err(Error::unavailable(super::BACKEND, "every connection was lost"))
     }
 
-    /// The link with this number, while it lives.
-    pub(super) fn link_of(&self, number: u64) -> Option<Link> {
-        self.shared.links().iter().find(|link| link.number() == number && !link.is_broken()).cloned()
+    /// The link for what goes on after the reading with this number, if there is one.
+    pub(super) fn link_since(&self, number: u64) -> Option<Link> {
+        self.shared.since(number, self.in_cluster)
     }
 
-    pub(super) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
+    /// The run of the server that the links lead to now, where links know it.
+    pub(super) fn run_id(&self) -> Option<RunId> {
+        let links = self.shared.links();
+        links.iter().rev().find(|link| !link.is_broken()).and_then(|link| link.run_id().cloned())
+    }
+
+    /// The restart guard has run for this namespace with this run of the server.
+    pub(super) fn set_guarded(&self, space: &Namespace, run_id: &RunId) {
+        let links = self.shared.links();
+        links.iter().filter(|link| link.run_id() == Some(run_id)).for_each(|link| link.set_guarded(space));
+    }
+
+    /// Stops the use of every link to another server, or to another run of this one.
+    pub(super) fn retire_others(&self, run_id: &RunId) {
+        self.shared.retire_others(run_id);
     }
 
     pub(super) fn limit(&self) -> Duration {
@@ -231,22 +261,17 @@ impl Pool {
         self.dialer.follows_failover()
     }
 
-    pub(super) fn guards(&self) -> bool {
-        self.guards
-    }
-
     pub(super) fn breaker(&self) -> &Breaker {
         &self.breaker
     }
 
-    /// Takes what comes before the reads when the server answers again.
-    pub(super) fn on_recovery(&self, action: Recovery) {
-        // There is one cache to a store.
-        let _ = self.recovery.set(action);
+    /// Whether the server is a node of a cluster, which answers for some names only.
+    pub(super) fn in_cluster(&self) -> bool {
+        self.in_cluster
     }
 
     pub(super) async fn recover(&self) {
-        if let Some(action) = self.recovery.get() {
+        if let Some(action) = self.recover.get() {
             action().await;
         }
     }

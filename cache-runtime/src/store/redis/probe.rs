@@ -5,13 +5,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::{error::Result, task::Running};
 
 use super::{breaker::Purpose, pool::Pool, session::Session};
 
 /// So long at most nothing is read while what was pending is sent. What takes longer goes on
 /// beside the reads, and keeps them from what it names in any case.
-const LONGEST_RECOVERY: Duration = Duration::from_millis(500);
+pub(super) const LONGEST_RECOVERY: Duration = Duration::from_millis(500);
 
 /// Runs until the server answers or the pool is gone.
 pub(super) async fn until_it_answers(pool: Weak<Pool>, pause: Duration, running: Running) {
@@ -33,5 +35,5 @@ pub(super) async fn until_it_answers(pool: Weak<Pool>, pause: Duration, running:
 }
 
 async fn probe(pool: &Arc<Pool>) -> Result<()> {
-    Session::begin(pool, Purpose::Probe).await?.probe().await
+    Session::begin(pool, Purpose::Probe, Instant::now()).await?.probe().await
 }

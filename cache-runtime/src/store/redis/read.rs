@@ -3,21 +3,24 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bb8_redis::redis::Value;
+use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     store::{Entry, Found, Head, Namespace, Reading, Stamp, Token},
 };
 
 use super::{
-    RedisStore, answer,
+    BACKEND, RedisStore, answer,
+    breaker::Purpose,
     envelope::Opened,
+    errand::Errand,
     fault,
-    lanes::Seen,
+    lanes::{Lanes, Seen, Trip},
     names::{Names, new_token, parse_token},
     scripts::{Call, ENSURE},
-    session::{Session, in_runtime},
+    session::in_runtime,
 };
 
 /// How much longer a tag's stamp lives than the entries that depend on it. Losing it early costs
@@ -83,37 +86,82 @@ pub(super) fn ensured<'t>(answer: Value, tags: impl IntoIterator<Item = &'t str>
     Stamps::parse(answers, tags).ok_or_else(|| fault::unexpected("the stamps"))
 }
 
+/// How often a read starts over because its connection was replaced between its two trips.
+const ATTEMPTS: usize = 2;
+
 impl RedisStore {
     pub(super) async fn read(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
         in_runtime()?;
         self.tracking.keep_up();
         let begun = Instant::now();
-        let Seen { trip, values } = self.lanes.read(space, keys, tags, begun + self.pool.limit()).await?;
-        let opened: Vec<Opened> = values.into_iter().map(|value| Opened::new(answer::bytes(value))).collect();
+        for _ in 0..ATTEMPTS {
+            let Seen { trip, values } = self.look(space, keys, tags, begun).await?;
+            if let Some(reading) = self.judge(space, &trip, values, tags, begun).await? {
+                return Ok(reading);
+            }
+        }
+        Err(interrupted())
+    }
 
+    /// Values and stamps. In a cluster each node's values are read through its lanes, with the stamps each
+    /// time; any of these stamps is younger than the call, so one says of all values whether
+    /// they are valid.
+    async fn look(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>], begun: Instant) -> Result<Seen> {
+        let topology = &self.topology;
+        let map = topology.map(begun + topology.limit()).await?;
+        if !map.is_cluster() || keys.is_empty() {
+            let node = map.node_of(&Names::of(space).nonce())?;
+            return Lanes::read(topology, node, space, keys, tags, begun).await;
+        }
+        let parts = map.by_node(keys.iter().map(|key| Names::of(space).value(key)))?;
+        if let [(node, _)] = &parts[..] {
+            return Lanes::read(topology, node, space, keys, tags, begun).await;
+        }
+        let reads = parts.iter().map(async |(node, places)| {
+            let keys: Vec<&str> = places.iter().map(|&place| keys[place]).collect();
+            Lanes::read(topology, node, space, &keys, tags, begun).await
+        });
+        let (mut values, mut latest) = (vec![Value::Nil; keys.len()], None);
+        for (seen, (_, places)) in try_join_all(reads).await?.into_iter().zip(&parts) {
+            places.iter().zip(seen.values).for_each(|(&place, value)| values[place] = value);
+            latest = Some(seen.trip);
+        }
+        let trip = latest.ok_or_else(|| fault::unexpected("a read"))?;
+        Ok(Seen { trip, values })
+    }
+
+    /// What was read, as far as it is valid. `None` if nobody can tell.
+    async fn judge(
+        &self,
+        space: &Namespace,
+        trip: &Trip,
+        values: Vec<Value>,
+        tags: &[Box<str>],
+        begun: Instant,
+    ) -> Result<Option<Reading>> {
+        let opened: Vec<Opened> = values.into_iter().map(|value| Opened::new(answer::bytes(value))).collect();
         let of_entries = trip.stamps.as_ref().map(|stamps| tags_of_entries(stamps, &opened, tags)).unwrap_or_default();
         let all = || tags.iter().map(|tag| &**tag).chain(of_entries.iter().copied());
         let completed;
         let stamps = match trip.stamps.as_ref().filter(|stamps| all().all(|tag| stamps.knows(tag))) {
             Some(stamps) => stamps,
             None => {
-                // On the same link: on another one nobody can tell what happened in between.
-                let session = Session::on(&self.pool, trip.link.clone(), begun);
-                completed = complete(session, space, all().collect()).await?;
+                let errand = Errand::new(space, Purpose::Serve, begun).since(trip.number);
+                let Some(stamps) = self.complete(&errand, all().collect()).await? else { return Ok(None) };
+                completed = stamps;
                 &completed
             }
         };
-        let stamp = stamps.in_force(tags, trip.link.number());
+        let stamp = stamps.in_force(tags, trip.number);
         let now = self.clock.now();
         let found = opened.into_iter().map(|opened| found(opened, stamps, now)).collect();
-        Ok(Reading { found, stamp })
+        Ok(Some(Reading { found, stamp }))
     }
 
-    /// What is found in `value`, which was read before `stamps`, those of `known` tags.
-    pub(super) async fn judge(
+    /// What is found in one value, which was read with `stamps`, those of `known` tags.
+    pub(super) async fn judge_one(
         &self,
-        session: Session<'_>,
-        space: &Namespace,
+        errand: &Errand<'_>,
         value: Value,
         mut stamps: Stamps,
         known: &[Box<str>],
@@ -122,22 +170,31 @@ impl RedisStore {
         let of_entry = tags_of_entries(&stamps, &opened, known);
         if !of_entry.is_empty() {
             let all = known.iter().map(|tag| &**tag).chain(of_entry).collect();
-            stamps = complete(session, space, all).await?;
+            stamps = self.complete(errand, all).await?.ok_or_else(interrupted)?;
         }
         let [opened] = opened;
         Ok(found(opened, &stamps, self.clock.now()))
     }
+
+    /// The stamps of every tag that matters. What was missing is made; what belongs to an entry alone
+    /// is read now. `None` if that went another way than the reading: then nobody can tell what
+    /// happened in between.
+    ///
+    /// Reading stamps later than the values is sound: 1. the value is read, valid or not;
+    /// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
+    /// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
+    async fn complete(&self, errand: &Errand<'_>, tags: Vec<&str>) -> Result<Option<Stamps>> {
+        let call = ensure_call(Names::of(errand.space), tags.iter().copied(), 0)?;
+        let done = self.topology.run(errand, &[call]).await?;
+        let vouched = done.vouched;
+        let answer = done.all()?.pop().ok_or_else(|| fault::unexpected("the stamps"))?;
+        let stamps = ensured(answer, tags)?;
+        Ok(vouched.then_some(stamps))
+    }
 }
 
-/// The stamps of every tag that matters. What was missing is made; what belongs to an entry alone
-/// is read now.
-///
-/// Reading stamps later than the values is sound: 1. the value is read, valid or not;
-/// 2. an invalidation raises its tag's stamp; 3. the stamp is read and rejects a value that
-/// was valid at 1, while no stamp that is low enough at 3 was too high at 1.
-async fn complete(mut session: Session<'_>, space: &Namespace, tags: Vec<&str>) -> Result<Stamps> {
-    let answer = session.call(ensure_call(Names::of(space), tags.iter().copied(), 0)?).await?;
-    ensured(answer, tags)
+fn interrupted() -> Error {
+    Error::unavailable(BACKEND, "the connection was lost between two parts of a read")
 }
 
 /// The tags of entries that are not among those that were asked for, each once.

@@ -1,9 +1,10 @@
 //! The Lua scripts, and calls of them.
 //!
 //! A script is one atomic step on the server. It is called by its digest; a server that does not
-//! know it answers `NOSCRIPT` without having run anything, and gets the source then.
+//! know it answers `NOSCRIPT` without having run anything, and gets the source then. Where a command
+//! does as well it is a call too, so that all that has a name goes one way (`errand`).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bb8_redis::redis::{self, Cmd};
 
@@ -40,6 +41,8 @@ scripts! {
     CLEAR = false, ["lib_clock.lua", "clear.lua"];
     /// Begins a new incarnation if the server was started anew.
     GUARD = false, ["lib_clock.lua", "guard.lua"];
+    /// The same for the masters of a cluster.
+    GUARD_MASTERS = false, ["lib_clock.lua", "guard_masters.lua"];
     /// Takes a lease.
     LEASE = false, ["lib_seen.lua", "lib_wake.lua", "lib_seized.lua", "lease.lua"];
     /// Takes a lease from whoever holds it.
@@ -56,17 +59,28 @@ scripts! {
     INCREMENT = false, ["lib_seen.lua", "increment.lua"];
 }
 
-/// One call of a script.
+/// One call of a script or of a command. All its names are in one slot.
 #[derive(Debug)]
 pub(super) struct Call {
-    script: &'static Script,
+    what: What,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
+    undo: Option<Arc<Call>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Script(&'static Script),
+    Command(&'static str),
 }
 
 impl Call {
     pub(super) fn new(script: &'static Script, keys: Vec<String>) -> Self {
-        Self { script, keys, args: Vec::new() }
+        Self { what: What::Script(script), keys, args: Vec::new(), undo: None }
+    }
+
+    pub(super) fn command(name: &'static str, keys: Vec<String>) -> Self {
+        Self { what: What::Command(name), keys, args: Vec::new(), undo: None }
     }
 
     #[must_use]
@@ -81,23 +95,49 @@ impl Call {
         self.arg(arg.to_string())
     }
 
+    /// What to send if this is not answered, or not waited for.
+    #[must_use]
+    pub(super) fn undone_by(mut self, undo: Self) -> Self {
+        self.undo = Some(Arc::new(undo));
+        self
+    }
+
+    pub(super) fn undo(&self) -> Option<&Arc<Self>> {
+        self.undo.as_ref()
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// A name that decides where it is sent.
+    pub(super) fn name(&self) -> &str {
+        self.keys.first().map_or("", |name| name)
+    }
+
     pub(super) fn is_repeatable(&self) -> bool {
-        self.script.repeatable
+        matches!(self.what, What::Script(script) if script.repeatable)
     }
 
     /// The call for a server that knows the script.
     pub(super) fn by_digest(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.digest)
+        self.in_words("EVALSHA", |script| &script.digest)
     }
 
     /// The call that teaches the server the script.
     pub(super) fn by_source(&self) -> Cmd {
-        self.command("EVAL", self.script.source)
+        self.in_words("EVAL", |script| script.source)
     }
 
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut cmd = redis::cmd(name);
-        cmd.arg(script).arg(self.keys.len());
+    fn in_words(&self, eval: &str, text: impl Fn(&'static Script) -> &'static str) -> Cmd {
+        let mut cmd = match self.what {
+            What::Script(script) => {
+                let mut cmd = redis::cmd(eval);
+                cmd.arg(text(script)).arg(self.keys.len());
+                cmd
+            }
+            What::Command(name) => redis::cmd(name),
+        };
         for key in &self.keys {
             cmd.arg(key);
         }

@@ -10,69 +10,50 @@ use tokio::{
 
 use crate::{
     error::{Error, Result},
-    store::Namespace,
     task,
 };
 
-use super::{
-    breaker::Purpose,
-    fault,
-    link::Link,
-    names::{Names, new_token},
-    pool::Pool,
-    scripts::{Call, GUARD},
-};
+use super::{answer, breaker::Purpose, fault, link::Link, pool::Pool, scripts::Call, topology::Redirect};
 
 /// A link for the length of one operation, which has one deadline: connecting, the restart guard and
-/// a script that is sent again included.
-pub(super) struct Session<'a> {
-    pool: &'a Arc<Pool>,
+/// whatever is sent again included.
+pub(super) struct Session {
+    pool: Arc<Pool>,
     link: Link,
     begun: Instant,
     deadline: Instant,
 }
 
-impl<'a> Session<'a> {
-    /// Begins on any link, unless the breaker is open.
-    pub(super) async fn begin(pool: &'a Arc<Pool>, purpose: Purpose) -> Result<Self> {
+impl Session {
+    /// Begins on any link, unless the breaker is open, for an operation that began at `begun`.
+    pub(super) async fn begin(pool: &Arc<Pool>, purpose: Purpose, begun: Instant) -> Result<Self> {
         in_runtime()?;
         pool.admit(purpose)?;
-        let begun = Instant::now();
         let deadline = begun + pool.limit();
-        let link = match tokio::time::timeout_at(deadline, pool.link()).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => {
-                pool.note_failure(begun, &error);
-                return Err(error);
-            }
-            Err(_) => {
-                let error = fault::timeout(pool.limit());
-                pool.note_failure(begun, &error);
-                return Err(error);
-            }
+        let error = match tokio::time::timeout_at(deadline, pool.link()).await {
+            Ok(Ok(link)) => return Ok(Self::on(pool, link, begun)),
+            Ok(Err(error)) => error,
+            Err(_) => fault::timeout(pool.limit()),
         };
-        Ok(Self { pool, link, begun, deadline })
+        pool.note_failure(begun, &error);
+        Err(error)
     }
 
-    /// Begins on the link with this number while it lives, else on any.
-    pub(super) async fn resume(pool: &'a Arc<Pool>, number: u64, purpose: Purpose) -> Result<Self> {
-        let Some(link) = pool.link_of(number) else { return Self::begin(pool, purpose).await };
+    /// Goes on after the reading with the number `since`: on a link that can vouch for what
+    /// happened in between while there is one, else on any.
+    pub(super) async fn resume(pool: &Arc<Pool>, since: u64, purpose: Purpose, begun: Instant) -> Result<Self> {
+        let Some(link) = pool.link_since(since) else { return Self::begin(pool, purpose, begun).await };
         in_runtime()?;
         pool.admit(purpose)?;
-        Ok(Self::on(pool, link, Instant::now()))
+        Ok(Self::on(pool, link, begun))
     }
 
-    /// Goes on with an operation that began at `begun` on this link.
-    pub(super) fn on(pool: &'a Arc<Pool>, link: Link, begun: Instant) -> Self {
-        Self { pool, link, begun, deadline: begun + pool.limit() }
+    fn on(pool: &Arc<Pool>, link: Link, begun: Instant) -> Self {
+        Self { pool: Arc::clone(pool), link, begun, deadline: begun + pool.limit() }
     }
 
-    pub(super) fn into_link(self) -> Link {
-        self.link
-    }
-
-    pub(super) fn link(&self) -> u64 {
-        self.link.number()
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Whether the link was lost or is suspect.
@@ -86,42 +67,40 @@ impl<'a> Session<'a> {
         self.deadline = self.begun + self.pool.limit();
     }
 
-    /// Before the first use of a namespace on a new link, where that is wanted: if the server was started anew, it may
-    /// hold values and stamps from before an acknowledged invalidation, so all of them are
-    /// made invalid.
-    pub(super) async fn guard(&mut self, space: &Namespace) -> Result<()> {
-        if !self.pool.guards() || self.link.is_guarded(space) {
-            return Ok(());
-        }
-        let names = Names::of(space);
-        let keys = vec![names.run(), names.nonce(), names.clock()];
-        self.call(Call::new(&GUARD, keys).show(new_token()?)).await?;
-        self.link.set_guarded(space);
-        Ok(())
-    }
-
-    /// What to send if the command that follows is not answered, or not waited for.
-    pub(super) fn undo_with(&self, call: Call) -> Undo {
-        Undo { link: self.link.clone(), limit: self.pool.limit(), call: Some(call) }
-    }
-
     /// One script.
     pub(super) async fn call(&mut self, call: Call) -> Result<Value> {
-        let answers = self.calls(std::slice::from_ref(&call)).await?;
-        answers.into_iter().next().ok_or_else(|| fault::unexpected("a script"))
+        let answers = self.answers(&[&call], false).await?;
+        checked(answers.into_iter().next().ok_or_else(|| fault::unexpected("a script"))?)
     }
 
-    /// Several scripts in one round trip, in order; each is a step of its own.
-    pub(super) async fn calls(&mut self, calls: &[Call]) -> Result<Vec<Value>> {
-        let mut answers = self.send(calls.iter().map(Call::by_digest)).await?;
+    /// What is answered to several calls in one round trip, in order; each is a step of its own.
+    /// `asking`: the node is asked for names of a slot that is on its way to it.
+    pub(super) async fn answers(&mut self, calls: &[&Call], asking: bool) -> Result<Vec<Value>> {
+        let undo: Vec<Undo> = calls.iter().filter_map(|call| self.undo_of(call)).collect();
+        let mut answers = self.send_all(calls.iter().map(|call| call.by_digest()), asking).await?;
         let again = unknown_scripts(calls, &answers);
         if !again.is_empty() {
-            let second = self.send(again.iter().map(|&index| calls[index].by_source())).await?;
+            let second = self.send_all(again.iter().map(|&index| calls[index].by_source()), asking).await?;
             for (index, answer) in again.into_iter().zip(second) {
                 answers[index] = answer;
             }
         }
-        answers.into_iter().map(checked).collect()
+        undo.into_iter().for_each(Undo::disarm);
+        Ok(answers)
+    }
+
+    /// What to send if the call is not answered, or not waited for.
+    fn undo_of(&self, call: &Call) -> Option<Undo> {
+        let undo = Arc::clone(call.undo()?);
+        Some(Undo { link: self.link.clone(), limit: self.pool.limit(), call: Some(undo) })
+    }
+
+    async fn send_all(&mut self, commands: impl Iterator<Item = Cmd>, asking: bool) -> Result<Vec<Value>> {
+        if !asking {
+            return self.send(commands).await;
+        }
+        let answers = self.send(commands.flat_map(|command| [redis::cmd("ASKING"), command])).await?;
+        Ok(answers.into_iter().skip(1).step_by(2).collect())
     }
 
     /// One command.
@@ -134,14 +113,36 @@ impl<'a> Session<'a> {
         checked(answer)
     }
 
+    /// Removes what has these names and returns how much that was. In a cluster names are of different
+    /// slots, and some may be of a slot that is on its way here or away.
+    pub(super) async fn unlink(&mut self, names: &[Vec<u8>]) -> Result<u64> {
+        if !self.pool.in_cluster() {
+            let mut unlink = redis::cmd("UNLINK");
+            unlink.arg(names);
+            return answer::count(&self.command(unlink).await?, "UNLINK");
+        }
+        let unlinks = names.iter().map(|name| {
+            let mut unlink = redis::cmd("UNLINK");
+            unlink.arg(&name[..]);
+            unlink
+        });
+        let answers = self.send_all(unlinks, true).await?;
+        // What has gone to another node is found there, or the layout has changed.
+        let here = answers.into_iter().filter(|answer| Redirect::of(answer).is_none());
+        here.map(|answer| answer::count(&checked(answer)?, "UNLINK")).sum()
+    }
+
     /// Asks for what reads ask for, two keys at once: a server that loads its snapshot, and a node
     /// of a cluster, answer a `PING` all the same. An error that concerns this command alone is
     /// an answer too: the user may not read these keys.
     pub(super) async fn probe(&mut self) -> Result<()> {
         let mut read = redis::cmd("MGET");
-        read.arg("probe:{a}").arg("probe:{b}");
+        read.arg("probe:{a}");
+        if !self.pool.in_cluster() {
+            read.arg("probe:{b}");
+        }
         let answers = self.send([read]).await?;
-        fault::outage_in(&answers).map_or(Ok(()), Err)
+        self.outage_in(&answers).map_or(Ok(()), Err)
     }
 
     /// Several commands in one round trip. An error that the server answers to one of them is
@@ -185,6 +186,11 @@ impl<'a> Session<'a> {
         error
     }
 
+    /// To a node of a cluster it is no failure that another one has a name.
+    fn outage_in(&self, answers: &[Value]) -> Option<Error> {
+        fault::outage_in(answers, self.pool.in_cluster())
+    }
+
     fn note_answers(&self, answers: &[Value]) {
         if self.pool.follows_failover()
             && let Some(error) = fault::demotion_in(answers)
@@ -192,7 +198,7 @@ impl<'a> Session<'a> {
             // The others lead to the same server; whoever dials now finds the new master.
             return self.pool.note_drop(&self.link, self.begun, &error);
         }
-        match fault::outage_in(answers) {
+        match self.outage_in(answers) {
             None => self.pool.note_answer(&self.link),
             Some(error) => {
                 if matches!(error, Error::Authentication(_)) {
@@ -219,7 +225,7 @@ pub(super) fn in_runtime() -> Result<()> {
 pub(super) struct Undo {
     link: Link,
     limit: Duration,
-    call: Option<Call>,
+    call: Option<Arc<Call>>,
 }
 
 impl Undo {
@@ -247,13 +253,13 @@ impl Drop for Undo {
 
 /// Which calls did not run because the server lacks their script, and which calls after them
 /// only looked and must look again.
-fn unknown_scripts(calls: &[Call], answers: &[Value]) -> Vec<usize> {
+fn unknown_scripts(calls: &[&Call], answers: &[Value]) -> Vec<usize> {
     let missing = |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT");
     let Some(from) = answers.iter().position(missing) else { return Vec::new() };
     (from..calls.len()).filter(|&index| missing(&answers[index]) || calls[index].is_repeatable()).collect()
 }
 
-fn checked(answer: Value) -> Result<Value, Error> {
+pub(super) fn checked(answer: Value) -> Result<Value, Error> {
     match answer {
         Value::ServerError(error) => Err(fault::of_server(&error)),
         answer => Ok(answer),
@@ -271,6 +277,7 @@ mod tests {
     fn stamps_are_read_again_when_a_fill_before_them_did_not_run() {
         let noscript = || parse_redis_value(b"-NOSCRIPT No matching script\r\n").unwrap();
         let calls = [&FILL, &FILL, &ENSURE].map(|script| Call::new(script, Vec::new()));
+        let calls = calls.each_ref();
         let done = || Value::Int(1);
         assert_eq!(unknown_scripts(&calls, &[done(), done(), done()]), [0; 0]);
         assert_eq!(unknown_scripts(&calls, &[noscript(), done(), done()]), [0, 2]);

@@ -20,10 +20,18 @@
 //! 2. The generation turns odd ([`Coherence`]): nothing near is served, reads go to the server.
 //! 3. A new connection asks for all prefixes. Only after the server's `OK`, and after links of
 //!    the pool to any other server have been retired, a new generation begins.
+//!
+//! # In a cluster
+//!
+//! Each master tells of the names that it has, so there is a connection to each, and all of them begin
+//! and end together: while one master is not heard, nothing near is served. Another layout ends
+//! them too, before it is in use (`topology`). Names that are moved are told as removed. For the
+//! ends of leases one connection does, to any node: messages go through the whole cluster.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bb8_redis::redis::{self, Cmd, aio::MultiplexedConnection};
+use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use crate::{
@@ -34,10 +42,11 @@ use crate::{
 };
 
 use super::{
-    dial::Dialer,
+    dial::{Driver, RunId},
     hearing::{EndsWithThis, Hearing, Tracked},
     names::Names,
-    pool::Shared,
+    node::Node,
+    topology::{Map, Topology},
     wake::Wakes,
 };
 
@@ -56,16 +65,15 @@ pub(super) struct Tracking {
 }
 
 struct Ear {
-    dialer: Dialer,
-    links: Arc<Shared>,
+    topology: Arc<Topology>,
     /// `None` where nothing is kept near.
     tracked: Option<Arc<Tracked>>,
     wakes: Arc<Wakes>,
 }
 
 impl Tracking {
-    pub(super) fn new(dialer: Dialer, links: Arc<Shared>, tracked: Option<Arc<Tracked>>) -> Self {
-        let ear = Ear { dialer, links, tracked, wakes: Arc::default() };
+    pub(super) fn new(topology: Arc<Topology>, tracked: Option<Arc<Tracked>>) -> Self {
+        let ear = Ear { topology, tracked, wakes: Arc::default() };
         Self { ear: Arc::new(ear), task: OneTask::default() }
     }
 
@@ -81,7 +89,7 @@ impl Tracking {
     pub(super) async fn watch(&self, space: &Namespace, key: &str) -> Option<Released> {
         let released = self.ear.wakes.wait(Names::of(space).value(key));
         self.listen();
-        self.ear.wakes.subscribed(space, self.ear.dialer.limit()).await.then_some(released)
+        self.ear.wakes.subscribed(space, self.ear.topology.limit()).await.then_some(released)
     }
 
     fn listen(&self) {
@@ -112,42 +120,61 @@ async fn listen_always(ear: Arc<Ear>, running: Running) {
 impl Ear {
     /// Connects and listens until that cannot go on.
     async fn listen(&self, begun: &mut bool, told: &mut bool) -> Result<Infallible> {
+        let map = self.topology.map(Instant::now() + self.topology.limit()).await?;
         let coherence = self.tracked.as_ref().map(|tracked| Arc::clone(&tracked.coherence));
         let hearing = EndsWithThis(Arc::new(Hearing::new(coherence, Arc::clone(&self.wakes))));
-        let heard = Arc::clone(&hearing.0);
-        let (mut connection, _driver) = self.dialer.dial_listener(move |push| heard.hear(&push)).await?;
+        let mut voices = self.connect(&map, &hearing.0).await.inspect_err(|_| self.topology.look_again())?;
         let following = match &self.tracked {
-            Some(tracked) => Some(self.follow(tracked, &mut connection, &hearing.0).await?),
+            Some(tracked) => Some(self.follow(tracked, &map, &mut voices, &hearing.0).await?),
             None => None,
         };
-        self.subscribe(&mut connection).await?;
+        self.subscribe(&mut voices).await?;
         *begun = true;
         if std::mem::take(told) {
             tracing::info!(target: "cache_runtime", "others' changes are heard again");
         }
-        self.serve(connection, following, &hearing.0).await
+        self.serve(&map, voices, following, &hearing.0).await
+    }
+
+    /// To all that are to be followed; for the ends of leases alone one that answers is enough.
+    async fn connect(&self, map: &Map, hearing: &Arc<Hearing>) -> Result<Vec<Voice>> {
+        let nodes = map.nodes();
+        if self.tracked.is_some() {
+            return try_join_all(nodes.iter().map(|node| Voice::of(node, hearing))).await;
+        }
+        let node = nodes.iter().find(|node| node.pool.breaker().is_closed()).or(nodes.first());
+        let node = node.ok_or_else(|| lost("no node of the cluster is known"))?;
+        Ok(vec![Voice::of(node, hearing).await?])
     }
 
     /// Begins to hear the changes of all namespaces.
     async fn follow<'a>(
         &self,
         tracked: &'a Tracked,
-        connection: &mut MultiplexedConnection,
+        map: &Arc<Map>,
+        voices: &mut [Voice],
         hearing: &Arc<Hearing>,
     ) -> Result<Following<'a>> {
-        let run_id = self.dialer.run_id(connection).await?;
+        let run_ids = try_join_all(voices.iter_mut().map(Voice::run_id)).await?;
         let mut following = Following { coherence: &tracked.coherence, prefixes: Prefixes::default(), generation: 0 };
         let spaces = tracked.coherence.all();
-        self.register(connection, &mut following.prefixes, &spaces).await?;
-        tracked.listens_to(run_id.clone(), hearing);
-        self.links.retire_others(&run_id);
+        register(voices, &mut following.prefixes, &spaces).await?;
+        tracked.listens_to(run_ids.clone(), hearing);
+        for (voice, run_id) in voices.iter().zip(&run_ids) {
+            voice.node.pool.retire_others(run_id);
+        }
+        // A map that comes into use after this looks for whoever listens, and ends that.
+        if !self.topology.is_current(map) {
+            return Err(lost("the layout of the cluster has changed"));
+        }
         following.generation = hearing.begin(&tracked.coherence, &spaces);
         Ok(following)
     }
 
     async fn serve(
         &self,
-        mut connection: MultiplexedConnection,
+        map: &Arc<Map>,
+        mut voices: Vec<Voice>,
         mut following: Option<Following<'_>>,
         hearing: &Hearing,
     ) -> Result<Infallible> {
@@ -155,18 +182,19 @@ impl Ear {
         loop {
             tokio::select! {
                 () = hearing.ended() => return Err(lost("the connection that listens was lost")),
+                () = self.topology.changed(map) => return Err(lost("the layout of the cluster has changed")),
                 () = namespace_added(following.as_ref()) => {
                     let Some(following) = &mut following else { continue };
                     let spaces = following.coherence.unheard(following.generation);
-                    self.register(&mut connection, &mut following.prefixes, &spaces).await?;
+                    register(&mut voices, &mut following.prefixes, &spaces).await?;
                     following.coherence.also_heard(&spaces, following.generation);
                 }
-                () = self.wakes.wanted() => self.subscribe(&mut connection).await?,
+                () = self.wakes.wanted() => self.subscribe(&mut voices).await?,
                 () = tokio::time::sleep_until(next_ping) => {
-                    let limit = self.dialer.limit().max(SHORTEST_DEADLINE);
-                    let ping = redis::cmd("PING");
-                    match tokio::time::timeout(limit, ping.exec_async(&mut connection)).await {
-                        Ok(Ok(())) => next_ping = Instant::now() + PING_EVERY,
+                    let limit = self.topology.limit().max(SHORTEST_DEADLINE);
+                    let pings = try_join_all(voices.iter_mut().map(Voice::ping));
+                    match tokio::time::timeout(limit, pings).await {
+                        Ok(Ok(_)) => next_ping = Instant::now() + PING_EVERY,
                         _ => return Err(lost("the connection that listens does not answer")),
                     }
                 }
@@ -174,31 +202,57 @@ impl Ear {
         }
     }
 
-    async fn subscribe(&self, connection: &mut MultiplexedConnection) -> Result<()> {
+    async fn subscribe(&self, voices: &mut [Voice]) -> Result<()> {
+        let Some(voice) = voices.first_mut() else { return Ok(()) };
         for space in self.wakes.missing() {
-            self.dialer.within(connection.subscribe(Names::of(&space).wake())).await?;
+            voice.node.dialer.within(voice.connection.subscribe(Names::of(&space).wake())).await?;
             self.wakes.now_subscribed(&space);
         }
         Ok(())
     }
+}
 
-    async fn register(
-        &self,
-        connection: &mut MultiplexedConnection,
-        prefixes: &mut Prefixes,
-        spaces: &[Arc<Followed>],
-    ) -> Result<()> {
-        let wanted = spaces.iter().flat_map(|space| Names::of(&space.namespace).prefixes());
-        match prefixes.add(wanted) {
-            Added::Nothing => Ok(()),
-            Added::These(new) => self.dialer.within(track(&new).exec_async(connection)).await,
-            // The server lets no prefix go but with all others.
-            Added::Overlap => Err(lost("the prefixes of the namespaces overlap; they are registered anew")),
-        }
+/// A connection on which a node speaks first.
+struct Voice {
+    node: Arc<Node>,
+    connection: MultiplexedConnection,
+    _driver: Driver,
+}
+
+impl Voice {
+    async fn of(node: &Arc<Node>, hearing: &Arc<Hearing>) -> Result<Self> {
+        let heard = Arc::clone(hearing);
+        let (connection, driver) = node.dialer.dial_listener(move |push| heard.hear(&push)).await?;
+        Ok(Self { node: Arc::clone(node), connection, _driver: driver })
+    }
+
+    async fn run_id(&mut self) -> Result<RunId> {
+        self.node.dialer.run_id(&mut self.connection).await
+    }
+
+    async fn ping(&mut self) -> redis::RedisResult<()> {
+        redis::cmd("PING").exec_async(&mut self.connection).await
+    }
+
+    async fn track(&mut self, track: &Cmd) -> Result<()> {
+        self.node.dialer.within(track.exec_async(&mut self.connection)).await
     }
 }
 
-/// What one connection follows.
+async fn register(voices: &mut [Voice], prefixes: &mut Prefixes, spaces: &[Arc<Followed>]) -> Result<()> {
+    let wanted = spaces.iter().flat_map(|space| Names::of(&space.namespace).prefixes());
+    match prefixes.add(wanted) {
+        Added::Nothing => Ok(()),
+        Added::These(new) => {
+            let track = track(&new);
+            try_join_all(voices.iter_mut().map(|voice| voice.track(&track))).await.map(drop)
+        }
+        // The server lets no prefix go but with all others.
+        Added::Overlap => Err(lost("the prefixes of the namespaces overlap; they are registered anew")),
+    }
+}
+
+/// What the connections follow, all of them the same.
 struct Following<'a> {
     coherence: &'a Coherence,
     prefixes: Prefixes,
@@ -226,7 +280,7 @@ fn lost(message: &'static str) -> Error {
     Error::unavailable(super::BACKEND, message)
 }
 
-/// The prefixes that a connection has registered. None begins with another: the server refuses that.
+/// The prefixes that are registered. None begins with another: the server refuses that.
 #[derive(Default)]
 struct Prefixes(Vec<String>);
 

@@ -1,6 +1,6 @@
 //! How connections are made: to whom, in which words, and what must be true of the server.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc};
 
 use bb8_redis::redis::{
     self, AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo, aio::MultiplexedConnection,
@@ -29,6 +29,12 @@ use wire::Wire;
 /// over the data of another one and is promoted again runs on, so the first alone would not do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunId(Box<str>);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Knows where the server is and the credentials.
 #[derive(Clone)]
@@ -68,10 +74,6 @@ impl Dialer {
     /// Whether another server takes over where this one is demoted, and is found by dialling again.
     pub(super) fn follows_failover(&self) -> bool {
         matches!(self.server, Whereabouts::Known(_))
-    }
-
-    pub(super) fn limit(&self) -> Duration {
-        self.wire.limit()
     }
 
     /// Connects and asks for one answer: a server that wants a password may accept a connection

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::store::conformance::{self, Fixture};
 
+mod cluster;
 mod faults;
 mod joined;
 mod protocol;
@@ -71,9 +72,14 @@ impl Setup {
 
     /// How often the server has executed a command, calls from scripts included.
     fn calls(&self, command: &str) -> u64 {
-        let stats = self.server.cli(&["INFO", "commandstats"]);
-        let prefix = format!("cmdstat_{command}:calls=");
-        let calls = stats.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next()?.parse().ok());
-        calls.unwrap_or(0)
+        calls(&self.server, command)
     }
+}
+
+/// How often a server has executed a command, calls from scripts included.
+fn calls(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.cli(&["INFO", "commandstats"]);
+    let prefix = format!("cmdstat_{command}:calls=");
+    let calls = stats.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next()?.parse().ok());
+    calls.unwrap_or(0)
 }

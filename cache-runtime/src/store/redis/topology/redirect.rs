@@ -1,0 +1,60 @@
+//! What a node answers that does not have a name, or has it no more.
+
+use bb8_redis::redis::Value;
+
+use crate::config::Address;
+
+/// Where to ask instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store::redis) enum Redirect {
+    /// The slot is another node's: from now on it is asked.
+    Moved(Address),
+    /// The slot is being moved, and this name is at the other node already: it is asked once.
+    Ask(Address),
+}
+
+impl Redirect {
+    /// `MOVED 3999 10.0.0.1:6381` and `ASK` alike.
+    pub(in crate::store::redis) fn of(answer: &Value) -> Option<Self> {
+        let Value::ServerError(error) = answer else { return None };
+        let address = || {
+            let (_slot, address) = error.details()?.split_once(' ')?;
+            let (host, port) = address.rsplit_once(':')?;
+            Some(Address::new(host, port.trim().parse().ok()?))
+        };
+        match error.code() {
+            "MOVED" => address().map(Self::Moved),
+            "ASK" => address().map(Self::Ask),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the names of a call are at two nodes just now, half of them moved.
+pub(in crate::store::redis) fn is_half_moved(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.code() == "TRYAGAIN")
+}
+
+#[cfg(test)]
+mod tests {
+    use bb8_redis::redis::parse_redis_value;
+
+    use super::*;
+
+    fn answer(text: &str) -> Value {
+        parse_redis_value(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_says_where_to_ask() {
+        let at = |port| Address::new("10.0.0.1", port);
+        assert_eq!(Redirect::of(&answer("-MOVED 3999 10.0.0.1:6381\r\n")), Some(Redirect::Moved(at(6381))));
+        assert_eq!(Redirect::of(&answer("-ASK 3999 10.0.0.1:6382\r\n")), Some(Redirect::Ask(at(6382))));
+        let six = Redirect::Moved(Address::new("::1", 6381));
+        assert_eq!(Redirect::of(&answer("-MOVED 3999 ::1:6381\r\n")), Some(six));
+        for other in ["-TRYAGAIN x\r\n", "-MOVED\r\n", "-MOVED 1\r\n", "-ASK 1 host\r\n", "+MOVED 3999 a:1\r\n"] {
+            assert_eq!(Redirect::of(&answer(other)), None, "{other}");
+        }
+        assert!(is_half_moved(&answer("-TRYAGAIN Multiple keys request during rehashing of slot\r\n")));
+    }
+}

@@ -1,0 +1,253 @@
+//! A real cluster of Redis servers: masters, each with a replica.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::server::{RedisServer, Settings, random_password};
+
+const MASTERS: usize = 3;
+const SLOTS: u16 = 16_384;
+
+/// Short, so that a master that is killed is replaced soon; a busy machine must not look like a dead one.
+const NODE_TIMEOUT_MS: u32 = 1000;
+
+/// For a machine that is busy.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Three masters, each with a third of the slots, and a replica of each if that is asked for. Dropping it
+/// ends all of them.
+#[derive(Debug)]
+pub struct RedisCluster {
+    /// The masters, then their replicas in the same order.
+    nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Three masters, each with a replica.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with_replicas(true)
+    }
+
+    /// Three masters alone, for tests in which none is lost.
+    #[must_use]
+    pub fn of_masters() -> Self {
+        Self::with_replicas(false)
+    }
+
+    fn with_replicas(replicas: bool) -> Self {
+        let password = random_password();
+        let count = if replicas { 2 * MASTERS } else { MASTERS };
+        let starts = (0..count).map(|_| {
+            let password = password.clone();
+            thread::spawn(move || node(&password))
+        });
+        let starts: Vec<_> = starts.collect();
+        let nodes = starts.into_iter().map(|start| start.join().expect("a node starts")).collect();
+        let cluster = Self { nodes };
+        cluster.share_slots();
+        cluster.introduce();
+        if replicas {
+            cluster.attach_replicas();
+        }
+        cluster.wait_until("all nodes agree", || cluster.nodes.iter().all(|node| cluster.is_content(node)));
+        cluster
+    }
+
+    /// The addresses of all nodes, masters first: `127.0.0.1:7000`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(address).collect()
+    }
+
+    /// The password of all nodes.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        self.nodes[0].password()
+    }
+
+    /// Those that began as masters.
+    #[must_use]
+    pub fn masters(&self) -> &[RedisServer] {
+        &self.nodes[..MASTERS]
+    }
+
+    /// Those that began as replicas, in the order of their masters.
+    #[must_use]
+    pub fn replicas(&self) -> &[RedisServer] {
+        &self.nodes[MASTERS..]
+    }
+
+    /// The slot of a name, as the servers say.
+    #[must_use]
+    pub fn slot_of(&self, name: &str) -> u16 {
+        let slot = self.nodes[0].cli(&["CLUSTER", "KEYSLOT", name]);
+        slot.parse().expect("the server answers with a slot")
+    }
+
+    /// Who has a slot, by the word of the node itself.
+    #[must_use]
+    pub fn owner_of(&self, slot: u16) -> &RedisServer {
+        let owns = |node: &&RedisServer| {
+            let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
+            let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default().to_owned();
+            own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
+        };
+        self.nodes.iter().find(owns).expect("some node has the slot")
+    }
+
+    /// Who has a name.
+    #[must_use]
+    pub fn node_of(&self, name: &str) -> &RedisServer {
+        self.owner_of(self.slot_of(name))
+    }
+
+    /// Another master than the owner of a slot.
+    #[must_use]
+    pub fn other_than(&self, owner: &RedisServer) -> &RedisServer {
+        self.masters().iter().find(|node| node.port() != owner.port()).expect("there are several masters")
+    }
+
+    /// Lets a slot begin its way from its owner to another node: from now on new names go there.
+    pub fn begin_move(&self, slot: u16, to: &RedisServer) {
+        let from = self.owner_of(slot);
+        let slot = slot.to_string();
+        ok(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)]);
+        ok(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(to)]);
+    }
+
+    /// Moves some names of a slot that is on its way.
+    pub fn move_names(&self, names: &[&str], from: &RedisServer, to: &RedisServer) {
+        let port = to.port().to_string();
+        let mut migrate = vec!["MIGRATE", to.host(), &port, "", "0", "5000", "AUTH", self.password(), "KEYS"];
+        migrate.extend(names);
+        let moved = from.cli(&migrate);
+        assert!(moved == "OK" || moved == "NOKEY", "{moved}");
+    }
+
+    /// Moves what is left of a slot and makes the node its owner.
+    pub fn end_move(&self, slot: u16, from: &RedisServer, to: &RedisServer) {
+        loop {
+            let names = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "100"]);
+            let names: Vec<&str> = names.lines().filter(|name| !name.is_empty()).collect();
+            if names.is_empty() {
+                break;
+            }
+            self.move_names(&names, from, to);
+        }
+        // The new owner first: until the old one hears of it, it sends whoever asks there.
+        for node in [to, from].into_iter().chain(self.masters()) {
+            ok(node, &["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &id(to)]);
+        }
+    }
+
+    /// Moves a slot to another node.
+    pub fn move_slot(&self, slot: u16, to: &RedisServer) {
+        let from = self.owner_of(slot);
+        self.begin_move(slot, to);
+        self.end_move(slot, from, to);
+    }
+
+    /// Waits until a replica has taken over the slot of a node that is gone.
+    pub fn wait_for_takeover(&self, slot: u16, from: &RedisServer) {
+        let alive = || self.nodes.iter().filter(|node| node.port() != from.port());
+        self.wait_until("a replica takes over", || {
+            let took_over = alive().any(|node| {
+                let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
+                let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default().to_owned();
+                own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
+            });
+            took_over && alive().all(is_up)
+        });
+    }
+
+    fn share_slots(&self) {
+        let share = SLOTS / u16::try_from(MASTERS).expect("few masters");
+        for (index, master) in (0..).zip(self.masters()) {
+            let last = if usize::from(index) + 1 == MASTERS { SLOTS - 1 } else { (index + 1) * share - 1 };
+            ok(master, &["CLUSTER", "ADDSLOTSRANGE", &(index * share).to_string(), &last.to_string()]);
+            // Else two of them begin with the same one and one must give way first.
+            ok(master, &["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
+        }
+    }
+
+    fn introduce(&self) {
+        let first = &self.nodes[0];
+        for node in &self.nodes[1..] {
+            ok(first, &["CLUSTER", "MEET", node.host(), &node.port().to_string()]);
+        }
+        let all = self.nodes.len();
+        self.wait_until("all nodes know each other", || {
+            let known = |node: &RedisServer| {
+                node.cli(&["CLUSTER", "NODES"]).lines().filter(|line| !line.contains("handshake")).count()
+            };
+            self.nodes.iter().all(|node| known(node) == all)
+        });
+    }
+
+    fn attach_replicas(&self) {
+        for (master, replica) in self.masters().iter().zip(self.replicas()) {
+            ok(replica, &["CLUSTER", "REPLICATE", &id(master)]);
+        }
+        // A master counts its first replica as the begin of another history.
+        let follows = |node: &RedisServer| node.cli(&["INFO", "replication"]).contains("master_link_status:up");
+        self.wait_until("the replicas follow", || self.replicas().iter().all(follows));
+    }
+
+    /// Whether a node says that the cluster is whole.
+    fn is_content(&self, node: &RedisServer) -> bool {
+        let masters = node
+            .cli(&["CLUSTER", "NODES"])
+            .lines()
+            .filter(|line| line.contains("master") && line.contains('-'))
+            .count();
+        is_up(node) && masters >= MASTERS
+    }
+
+    fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+        let until = Instant::now() + WITHIN;
+        while !holds() {
+            assert!(Instant::now() < until, "in vain waited until {what}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn node(password: &str) -> RedisServer {
+    Settings::new()
+        .password(password)
+        .node_of_cluster()
+        .args(["--cluster-node-timeout", &NODE_TIMEOUT_MS.to_string()])
+        .args(["--masterauth", password])
+        // A master that is lost takes its own slots with it and no others.
+        .args(["--cluster-require-full-coverage", "no"])
+        .args(["--repl-diskless-sync-delay", "0"])
+        // A replica that has heard nothing for a while, on a busy machine, may still take over.
+        .args(["--cluster-replica-validity-factor", "0"])
+        .start()
+}
+
+fn is_up(node: &RedisServer) -> bool {
+    node.try_cli(&["CLUSTER", "INFO"])
+        .is_some_and(|info| info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384"))
+}
+
+fn ok(node: &RedisServer, command: &[&str]) {
+    assert_eq!(node.cli(command), "OK", "{command:?}");
+}
+
+fn id(node: &RedisServer) -> String {
+    node.cli(&["CLUSTER", "MYID"])
+}
+
+fn address(node: &RedisServer) -> String {
+    format!("{}:{}", node.host(), node.port())
+}
+
+/// Whether `0-5460` or `7` has the slot; one that is on its way stands in brackets.
+fn has(range: &str, slot: u16) -> bool {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+}
