@@ -135,7 +135,9 @@
 //! until its ttl ends. Two Redis servers that both take writes after a failover. `redis-cli DEL`
 //! of a value removes it, but not the lease of a load that is running. A `None` that is cached
 //! under `negative_ttl` carries the tags of the arguments only, since there is no value to take
-//! others from.
+//! others from. A call that is held and not polled, as a branch of a `select!` that waits elsewhere,
+//! holds up those in its process that wait for its load, until it is polled again or dropped;
+//! `detached` loads in a task of their own and depend on no caller.
 
 mod cache;
 mod call;

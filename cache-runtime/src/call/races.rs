@@ -152,28 +152,52 @@ static FORGIVING: Function = Function::new(Plan {
     ..Plan::DEFAULT
 });
 
-async fn forgiving(cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
+static SLIDING: Function = Function::new(Plan {
+    name: "sliding",
+    policy: Policy { ttl: Some(Duration::from_secs(60)), sliding: true, ..Policy::DEFAULT },
+    ..Plan::DEFAULT
+});
+
+async fn call(function: &'static Function, cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
     let shape = L1::<Result<u32, String>>::NEW.outer().inner().errors();
-    match enter(shape, stored(shape), &FORGIVING, cache, |key| key.literal("n")) {
+    match enter(shape, stored(shape), function, cache, |key| key.literal("n")) {
         Enter::Hit(value) | Enter::Stale(value, _) => value,
         Enter::Miss(call) => call.load(async { loaded }).await,
     }
 }
 
+/// 1. A hit sends a longer life. 2. Another process sets a value with a shorter one. 3. The longer life
+///    arrives.
+#[tokio::test]
+async fn a_hit_slides_no_value_that_was_set_since() {
+    let (here, there, store, clock) = two_processes_and_clock().await;
+    assert_eq!(call(&SLIDING, &here, Ok(1)).await, Ok(1));
+    clock.advance(Duration::from_secs(30));
+    store.expiries.close();
+    assert_eq!(call(&SLIDING, &here, Ok(2)).await, Ok(1));
+    store.expiries.until_held(1).await;
+    there.set("n", &7).ttl(2).await.unwrap();
+    store.expiries.open();
+    a_moment().await;
+    assert_eq!(there.get::<u32>("n").await.unwrap(), Some(7));
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(there.get::<u32>("n").await.unwrap(), None, "it has the ttl that it was set with");
+}
+
 #[tokio::test]
 async fn a_stale_value_instead_of_an_error_is_not_for_callers_who_came_after_it_was_read() {
     let (here, there, store, clock) = two_processes_and_clock().await;
-    assert_eq!(forgiving(&here, Ok(1)).await, Ok(1));
+    assert_eq!(call(&FORGIVING, &here, Ok(1)).await, Ok(1));
     clock.advance(Duration::from_secs(2));
     store.leases.close();
     let first = tokio::spawn({
         let here = here.clone();
-        async move { forgiving(&here, Err("down".into())).await }
+        async move { call(&FORGIVING, &here, Err("down".into())).await }
     });
     // It has read the stale value, and its load has not begun.
     store.leases.until_held(1).await;
     there.delete("n").await.unwrap();
-    let second = tokio::spawn(async move { forgiving(&here, Ok(2)).await });
+    let second = tokio::spawn(async move { call(&FORGIVING, &here, Ok(2)).await });
     a_moment().await;
     store.leases.open();
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok(1), Ok(2)));

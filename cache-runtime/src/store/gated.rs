@@ -60,6 +60,8 @@ pub(crate) struct Gated {
     pub(crate) fills: Gate,
     /// Of keys.
     pub(crate) invalidations: Gate,
+    /// Held back before anything is done, as on their way to a server.
+    pub(crate) expiries: Gate,
     /// Whether invalidations reach the store.
     pub(crate) unreachable: AtomicBool,
 }
@@ -67,8 +69,8 @@ pub(crate) struct Gated {
 impl Gated {
     pub(crate) fn new(clock: Clock) -> Self {
         let store = LocalStore::new(1 << 20, clock);
-        let (reads, leases, fills, invalidations) = Default::default();
-        Self { store, reads, leases, fills, invalidations, unreachable: AtomicBool::new(false) }
+        let (reads, leases, fills, invalidations, expiries) = Default::default();
+        Self { store, reads, leases, fills, invalidations, expiries, unreachable: AtomicBool::new(false) }
     }
 
     fn reach(&self) -> Result<()> {
@@ -129,7 +131,10 @@ impl Store for Gated {
     }
 
     fn expire<'a>(&'a self, space: &'a Namespace, expiry: Expiry<'a>) -> StoreFuture<'a, bool> {
-        self.store.expire(space, expiry)
+        Box::pin(async move {
+            self.expiries.pass().await;
+            self.store.expire(space, expiry).await
+        })
     }
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {

@@ -89,6 +89,10 @@ impl World {
         self.epochs.of([Epochs::key(KEY)])
     }
 
+    fn join(&self, epoch: Epoch) -> Seat {
+        self.flights.join(&KEY.into(), TypeId::of::<u64>(), epoch)
+    }
+
     /// What a load depends on.
     fn fence(&self) -> Epoch {
         self.epochs.of([Epochs::key(KEY), Epochs::tag("app", "t")])
@@ -120,7 +124,7 @@ impl World {
     async fn call(&self, caller: Caller) -> Option<u64> {
         let acknowledged = self.acknowledged.load(SeqCst);
         let epoch = self.epoch();
-        let lead = match self.flights.join(KEY, TypeId::of::<u64>(), epoch) {
+        let lead = match self.join(epoch) {
             Seat::Lead(lead) => lead,
             Seat::Wait(wait) => match patiently(caller, wait.wait(|| self.epoch())).await? {
                 Waited::Outcome(Outcome::Value(value)) => {
@@ -226,7 +230,7 @@ pub fn cold_calls(invalidated: Invalidated, callers: &[Caller]) {
     join(spawn(&world, callers));
     assert_eq!(world.most_running.load(SeqCst), 1, "two loads at a time");
     // Nothing is left on the board: the next call leads.
-    assert!(matches!(world.flights.join(KEY, TypeId::of::<u64>(), world.epoch()), Seat::Lead(_)));
+    assert!(matches!(world.join(world.epoch()), Seat::Lead(_)));
 }
 
 /// Nobody gets what was invalidated before it called, and nobody waits for ever.
