@@ -211,7 +211,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             let token = match lease {
                 Some(Lease::Granted(token)) => Some(token),
                 Some(Lease::Held)
-                    if self.cache.inner.store.is_shared() && patience.wait(&self.cache, self.key()).await =>
+                    if self.cache.inner.store.is_shared() && Box::pin(patience.wait(&self.cache, self.key())).await =>
                 {
                     self.budget.renew();
                     continue;
