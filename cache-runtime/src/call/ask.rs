@@ -1,5 +1,7 @@
 //! Asking for a value: the store, or this process for values that have no stored form.
 
+use std::pin::pin;
+
 use super::{
     Cached, Call,
     look_up::{Fence, Look, Looked, look_up_one},
@@ -83,7 +85,7 @@ impl<S: Shape> Call<'_, S> {
         if !self.codec.is_stored() {
             return self.ask_near();
         }
-        let look_up = look_up_one(&self.cache, &self.full_key, &self.tags, &self.codec, self.function);
+        let look_up = pin!(look_up_one(&self.cache, &self.full_key, &self.tags, &self.codec, self.function));
         match self.budget.spending(look_up).await {
             Ok((Look { looked, seen, fence }, stamp, now)) => Asked::new(looked, View { seen, stamp, fence }, now),
             Err(error) => {

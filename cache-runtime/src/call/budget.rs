@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -58,11 +59,10 @@ impl Budget {
     /// The same for an operation that nobody has to wait for: past that it goes on in the background.
     pub(super) async fn within_or_behind<T: 'static>(
         &self,
-        operation: impl Future<Output = Result<T>> + Send + 'static,
+        mut operation: Pin<Box<impl Future<Output = Result<T>> + Send + 'static>>,
     ) -> Result<T> {
         let Some(left) = self.left() else { return operation.await };
         let begun = Instant::now();
-        let mut operation = Box::pin(operation);
         let done = tokio::time::timeout(left, &mut operation).await;
         self.spend(begun);
         done.unwrap_or_else(|_| {
@@ -110,7 +110,7 @@ mod tests {
         let (budget, begun) = (budget(), Instant::now());
         budget.spending(takes(70)).await.unwrap();
         assert!(matches!(budget.within(takes(70)).await, Err(Error::Timeout { limit: LIMIT, .. })));
-        assert!(budget.within_or_behind(takes(70)).await.is_err());
+        assert!(budget.within_or_behind(Box::pin(takes(70))).await.is_err());
         assert!(begun.elapsed() < LIMIT + Duration::from_millis(5), "{:?}", begun.elapsed());
         budget.renew();
         budget.within(takes(70)).await.unwrap();
@@ -125,7 +125,7 @@ mod tests {
             mark.store(true, Ordering::SeqCst);
             Ok(())
         };
-        assert!(budget.within_or_behind(operation).await.is_err());
+        assert!(budget.within_or_behind(Box::pin(operation)).await.is_err());
         assert!(!done.load(Ordering::SeqCst));
         tokio::time::sleep(LIMIT).await;
         assert!(done.load(Ordering::SeqCst));

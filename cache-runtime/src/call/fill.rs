@@ -59,7 +59,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
         let Some(view) = view else { return Kept { packed: packed(waited_for), proof: None } };
         let Some(parcel) = self.parcel(value) else {
-            self.drop_replaced(&view, leased).await;
+            Box::pin(self.drop_replaced(&view, leased)).await;
             return Kept { packed: packed(waited_for), proof: None };
         };
         let packed = packed(waited_for || self.fills_near());
@@ -73,7 +73,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         let view = view?;
         let Some(parcel) = self.parcel_of_none() else {
             let proven = self.is_proven_current(Some(&view));
-            self.drop_replaced(&view, leased).await;
+            Box::pin(self.drop_replaced(&view, leased)).await;
             return proven.then(|| Proof { fence: view.fence, tags: self.tags.clone() });
         };
         self.keep(parcel, &view, leased, how, None).await
@@ -90,7 +90,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// Drops what is stored when a load has come to something that is not: else a refresh that finds
-    /// nothing would leave the value that is gone to be served on.
+    /// nothing would leave the value that is gone to be served on. Few loads do, so its callers box it.
     async fn drop_replaced(&self, view: &View, leased: Option<Leased>) {
         let Cache { inner, space } = &self.cache;
         if let Some(leased) = leased {
@@ -178,7 +178,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         packed: Option<Packed>,
     ) -> Option<Proof> {
         let Some(value) = self.seal(&parcel, view) else {
-            self.drop_replaced(view, leased).await;
+            Box::pin(self.drop_replaced(view, leased)).await;
             return None;
         };
         let life = value.life;
@@ -272,7 +272,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             leased.settle();
             Ok(filled)
         };
-        match self.budget.within_or_behind(fill).await {
+        match self.budget.within_or_behind(Box::pin(fill)).await {
             Ok(filled) => {
                 if filled != Filled::Current {
                     self.count(Count::Rejected);
@@ -332,7 +332,7 @@ impl Leased {
         tokio::select! {
             biased;
             loaded = load => loaded,
-            never = self.keep_renewing() => match never {},
+            never = Box::pin(self.keep_renewing()) => match never {},
         }
     }
 

@@ -216,7 +216,8 @@ impl<S: Shape + 'static> Call<'_, S> {
                 Some(Lease::Granted(token)) => Some(token),
                 Some(Lease::Held) if self.cache.inner.store.is_shared() => {
                     let deadline = deadline.filter(|_| fallback.is_some());
-                    match (within(deadline, patience.wait(&self.cache, self.key())).await, fallback) {
+                    let waited = Box::pin(within(deadline, patience.wait(&self.cache, self.key()))).await;
+                    match (waited, fallback) {
                         (Some(true), _) => {
                             self.budget.renew();
                             continue;

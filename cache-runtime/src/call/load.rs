@@ -85,12 +85,16 @@ impl<S: Shape + 'static> Call<'_, S> {
     {
         let mut asked = Some(asked);
         let mut stale = None;
-        let seat = self.seat();
-        if !matches!(seat, Seat::Lead(_)) {
-            // What was read before the wait is old news after it, and good only in place of an error.
-            stale = asked.take().and_then(Asked::into_stale);
-        }
-        let lead = match self.await_patiently(seat, &mut stale).await {
+        let place = match self.seat() {
+            Seat::Lead(lead) => Place::Leads(lead),
+            seat => {
+                // What was read before the wait is old news after it, and good only in place of an error.
+                stale = asked.take().and_then(Asked::into_stale);
+                // In a box, as all that a leader does not come to: its future has no room for it.
+                Box::pin(self.await_patiently(seat, &mut stale)).await
+            }
+        };
+        let lead = match place {
             Place::Answered(answer) => return self.or_stale(answer, stale),
             Place::Alone => {
                 let returned = self.run(None, body).await;
