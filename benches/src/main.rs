@@ -7,6 +7,7 @@
 //! | `report`, `chart` | the Markdown table, `RESULTS.md`, the SVG chart |
 //! | `model` | the values, the keys, the runtimes |
 //! | `peers` | one file a peer, each set up at its best |
+//! | `hits` | calls of one kind and nothing else, for tools that count |
 //! | all others | one group of the table each |
 
 use std::{env, process::exit};
@@ -17,6 +18,7 @@ mod chart;
 mod herd;
 mod hit;
 mod hits;
+mod instructions;
 mod measure;
 mod memory;
 mod miss;
@@ -41,7 +43,7 @@ type Group = (&'static str, fn() -> Vec<Outcome>);
 
 const GROUPS: [Group; 12] = [
     ("hit", hit::run),
-    ("instructions", hits::instructions),
+    ("instructions", instructions::run),
     ("scaling", scaling::run),
     ("zipf", zipf::run),
     ("trace", trace::run),
@@ -55,6 +57,7 @@ const GROUPS: [Group; 12] = [
 ];
 
 const USAGE: &str = "usage: cache-benches table [--only GROUP]
+       cache-benches instructions [--keep]    compares ours with the file INSTRUCTIONS, or writes it
        cache-benches hits N [CONTENDER]    N hits and nothing else, for callgrind";
 
 fn main() {
@@ -66,8 +69,16 @@ fn main() {
         ["fill", contender] => memory::fill(contender),
         ["hits", count] => hits::run(number(count), peers::ours::NAME),
         ["hits", count, contender] => hits::run(number(count), contender),
-        ["misses", count, contender] => hits::misses(number(count), contender),
+        ["instructions"] => compare(),
+        ["instructions", "--keep"] => instructions::keep().unwrap_or_else(|message| stop(&message)),
         _ => stop(USAGE),
+    }
+}
+
+/// Ends with 1 where a call of ours has become dearer.
+fn compare() {
+    if !instructions::compare().unwrap_or_else(|message| stop(&message)) {
+        exit(1)
     }
 }
 

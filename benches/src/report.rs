@@ -78,7 +78,7 @@ impl Outcome {
     }
 }
 
-/// The goals in one table, then each group's own.
+/// The goals in one table, what stands in the way of those that are not met, then each group's own.
 pub fn markdown(outcomes: &[Outcome]) -> String {
     let mut text = String::from("| group | goal | measured | |\n|---|---|---|---|\n");
     for outcome in outcomes {
@@ -87,6 +87,8 @@ pub fn markdown(outcomes: &[Outcome]) -> String {
             let _ = writeln!(text, "| {} | {goal} | {measured} | {verdict} |", outcome.name);
         }
     }
+    text.push('\n');
+    text.push_str(include_str!("../NOTES.md"));
     for outcome in outcomes {
         section(&mut text, outcome);
     }

@@ -5,4 +5,6 @@
 #[allow(dead_code, reason = "shared with the tests of faults, which use other parts of it")]
 mod service;
 
+mod acl;
+mod sentinel;
 mod tls;

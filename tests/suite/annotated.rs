@@ -292,3 +292,17 @@ async fn a_neighbour_reads_what_this_process_wrote(setup: Setup) {
     here.get_user(7).await.unwrap();
     assert_eq!(here.runs(), 2);
 }
+
+#[tokio::test]
+async fn the_future_of_a_call_is_small_whatever_its_body_holds() {
+    #[cached(key = "large:<id>", cache = cache, skip(cache))]
+    async fn large(cache: &Cache, id: u64) -> usize {
+        let held = [0_u8; 4096];
+        tokio::task::yield_now().await;
+        held.len()
+    }
+    let cache = Cache::builder().build().await.unwrap();
+    let call = large(&cache, 1);
+    assert!(size_of_val(&call) <= 64, "{} bytes", size_of_val(&call));
+    assert_eq!(call.await, 4096);
+}

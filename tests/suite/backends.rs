@@ -44,6 +44,13 @@ impl Setup {
         Self { cache, clock, server, backend, door }
     }
 
+    /// Whether the stored deadline of an entry with a ttl of 10 s is a whole ttl ahead.
+    pub async fn lives_a_whole_ttl(&self, key: &str) -> bool {
+        let Some(server) = &self.server else { return self.cache.exists(key).await.unwrap() };
+        let stored: serde_json::Value = serde_json::from_str(&server.cli(&["GET", &format!("app:{key}")])).unwrap();
+        stored["fresh"].as_u64().unwrap() >= self.clock.now() + 9_900
+    }
+
     /// Another cache on the same server, as another process would have it; on the embedded
     /// backend, where there is none, the same cache.
     pub async fn neighbour(&self) -> Cache {

@@ -106,7 +106,7 @@ async fn missed(cache: &Cache, calls: u64) {
 }
 
 on_each_backend!(
-    many_cold_calls_are_one_load,
+    ten_thousand_cold_calls_are_one_load,
     a_dropped_leader_leaves_the_load_to_a_waiter,
     a_panic_stays_in_its_call,
     a_dropped_waiter_disturbs_nobody,
@@ -118,23 +118,24 @@ on_each_backend!(
     an_invalidation_begins_a_new_load_beside_the_old_one,
 );
 
-async fn many_cold_calls_are_one_load(setup: Setup) {
+async fn ten_thousand_cold_calls_are_one_load(setup: Setup) {
+    const CALLS: u64 = 10_000;
     let service = Service::new(&setup.cache);
-    let calls: Vec<_> = (0..1_000)
+    let calls: Vec<_> = (0..CALLS)
         .map(|_| {
             let service = service.clone();
             tokio::spawn(async move { service.slow(1).await })
         })
         .collect();
     service.begun.notified().await;
-    missed(&setup.cache, 1_000).await;
+    missed(&setup.cache, CALLS).await;
     service.go_on.notify_one();
     for call in calls {
         assert_eq!(call.await.unwrap(), 0);
     }
     assert_eq!(service.runs(), 1);
     let total = setup.cache.stats().await.total;
-    assert_eq!((total.loads, total.misses), (1, 1_000));
+    assert_eq!((total.loads, total.misses), (1, CALLS));
 }
 
 async fn a_dropped_leader_leaves_the_load_to_a_waiter(setup: Setup) {
@@ -270,7 +271,7 @@ async fn an_invalidation_begins_a_new_load_beside_the_old_one(setup: Setup) {
 }
 
 #[tokio::test]
-async fn eight_handles_with_many_calls_each_are_one_load() {
+async fn eight_handles_with_500_calls_each_are_one_load() {
     let setup = Setup::redis().await;
     let mut services = Vec::new();
     let loads = Arc::new(AtomicU32::new(0));
@@ -279,7 +280,7 @@ async fn eight_handles_with_many_calls_each_are_one_load() {
     }
     let calls: Vec<_> = services
         .iter()
-        .flat_map(|service| (0..50).map(|_| service.clone()))
+        .flat_map(|service| (0..500).map(|_| service.clone()))
         .map(|service| tokio::spawn(async move { service.load().await }))
         .collect();
     for call in calls {

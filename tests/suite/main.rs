@@ -9,6 +9,7 @@ mod batch;
 mod by_hand;
 mod cluster;
 mod codecs;
+mod composed;
 mod configuration;
 mod faults;
 mod flights;

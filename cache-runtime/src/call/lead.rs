@@ -32,6 +32,8 @@ const MOST_LOOKS: u32 = 32;
 pub(super) enum Prepared<S: Shape> {
     /// Another process has loaded it.
     Answer(Cached<S>),
+    /// Another process loads it and takes too long: the stale value is the answer.
+    Late(Kept<S>),
     /// Run the function.
     Load(Permit<S>),
 }
@@ -66,8 +68,9 @@ impl<S: Shape + 'static> Call<'_, S> {
     where
         F: Future<Output = S::Return>,
     {
-        match self.prepare(&lead, asked).await {
+        match self.prepare(&lead, asked, None).await {
             Prepared::Answer(cached) => self.answer_all(lead, cached),
+            Prepared::Late(stale) => self.answer_stale(stale.cached),
             Prepared::Load(permit) => {
                 let (grant, fallback) = permit.into_grant(self, lead);
                 self.run_and_keep(grant, fallback, body).await
@@ -188,8 +191,9 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
     }
 
-    /// Asks the store until the leader has its answer or the lease.
-    pub(super) async fn prepare(&self, lead: &Lead, asked: Option<Asked<S>>) -> Prepared<S> {
+    /// Asks the store until the leader has its answer or the lease; with a stale value at hand no
+    /// longer than to the deadline.
+    pub(super) async fn prepare(&self, lead: &Lead, asked: Option<Asked<S>>, deadline: Option<Instant>) -> Prepared<S> {
         // Values that are only here may have come since this call looked: look again.
         let mut asked = asked.filter(|_| self.codec.is_stored());
         let mut patience = Patience::default();
@@ -210,11 +214,16 @@ impl<S: Shape + 'static> Call<'_, S> {
             let lease = if self.codec.is_stored() { self.request_lease(&view).await } else { None };
             let token = match lease {
                 Some(Lease::Granted(token)) => Some(token),
-                Some(Lease::Held)
-                    if self.cache.inner.store.is_shared() && patience.wait(&self.cache, self.key()).await =>
-                {
-                    self.budget.renew();
-                    continue;
+                Some(Lease::Held) if self.cache.inner.store.is_shared() => {
+                    let deadline = deadline.filter(|_| fallback.is_some());
+                    match (within(deadline, patience.wait(&self.cache, self.key())).await, fallback) {
+                        (Some(true), _) => {
+                            self.budget.renew();
+                            continue;
+                        }
+                        (None, Some(stale)) if self.is_alive(&stale) => return Prepared::Late(stale),
+                        (_, fallback) => return Prepared::Load(Permit { view: Some(view), token: None, fallback }),
+                    }
                 }
                 Some(Lease::Changed) if patience.again() => continue,
                 Some(Lease::Held | Lease::Changed) | None => None,
@@ -223,10 +232,23 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
     }
 
+    /// Whether a stale value can still be an answer.
+    pub(super) fn is_alive(&self, stale: &Kept<S>) -> bool {
+        self.cache.inner.clock.now() < stale.life.dead_at
+    }
+
     /// Whether this process alone can tell that nothing was invalidated since the load began.
     pub(super) fn is_proven_current(&self, view: Option<&View>) -> bool {
         let alone = !self.codec.is_stored() || !self.cache.inner.store.is_shared();
         alone && view.is_some_and(|view| view.fence.holds(&self.cache, &self.full_key, &self.tags))
+    }
+}
+
+/// What a future comes to, if it does so before the deadline.
+pub(super) async fn within<F: Future>(deadline: Option<Instant>, work: F) -> Option<F::Output> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
     }
 }
 

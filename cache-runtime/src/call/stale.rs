@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
 use super::{
     Cached, Call,
     ask::{Asked, Kept, View},
-    lead::{Grant, Prepared},
+    lead::{Grant, Prepared, within},
     slide,
 };
 use crate::{
@@ -148,22 +148,21 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
     where
         F: Future<Output = S::Return>,
     {
-        let permit = match self.prepare(&lead, asked).await {
+        let deadline = self.policy().soft_timeout.map(|limit| Instant::now() + limit);
+        let permit = match self.prepare(&lead, asked, deadline).await {
             Prepared::Load(permit) => permit,
             Prepared::Answer(cached) => return self.answer_all(lead, cached),
+            Prepared::Late(stale) => return self.answer_stale(stale.cached),
         };
         let (grant, mut fallback) = permit.into_grant(self, lead);
         let Some(mut task) = start(Arc::clone(&self.full_key), grant) else { return self.run(None, body).await };
-        let joined = match self.policy().soft_timeout {
-            Some(limit) if fallback.is_some() => match tokio::time::timeout(limit, &mut task).await {
-                Ok(joined) => joined,
-                Err(_) => match fallback.take_if(|stale| self.cache.inner.clock.now() < stale.life.dead_at) {
-                    Some(stale) => return self.answer_stale(stale.cached),
-                    // It died while the load was waited for.
-                    None => task.await,
-                },
+        let joined = match within(deadline.filter(|_| fallback.is_some()), &mut task).await {
+            Some(joined) => joined,
+            None => match fallback.take_if(|stale| self.is_alive(stale)) {
+                Some(stale) => return self.answer_stale(stale.cached),
+                // It died while the load was waited for.
+                None => task.await,
             },
-            _ => task.await,
         };
         match joined {
             Ok(returned) => self.or_stale(returned, fallback),

@@ -85,10 +85,14 @@ impl Sentinels {
         &self.servers
     }
 
-    /// The server that the sentinels take for the master.
+    /// The server that the sentinels take for the master, once they agree.
     #[must_use]
     pub fn master(&self) -> &RedisServer {
-        let port = self.port_of_master();
+        let mut port = None;
+        wait_until("the sentinels agree", || {
+            port = self.port_of_master();
+            port.is_some()
+        });
         self.servers.iter().find(|server| Some(server.port()) == port).expect("the master is one of ours")
     }
 
@@ -110,17 +114,40 @@ impl Sentinels {
         });
     }
 
+    /// The replicas hear nothing of the master from now on, until another one is promoted: they are asked to
+    /// log in again with a wrong password.
+    pub fn cut_replication(&self) {
+        let master = self.master();
+        for replica in self.servers.iter().filter(|server| server.port() != master.port()) {
+            assert_eq!(replica.cli(&["CONFIG", "SET", "masterauth", "wrong"]), "OK");
+        }
+        let _ = master.cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
+    /// Waits until all servers run and follow one master.
+    pub fn wait_until_whole(&self) {
+        for server in &self.servers {
+            assert_eq!(server.cli(&["CONFIG", "SET", "masterauth", RedisServer::PASSWORD_OF_ALL]), "OK");
+        }
+        wait_until("the replicas follow the new master", || {
+            self.master().cli(&["INFO", "replication"]).matches("state=online").count() == REPLICAS
+        });
+    }
+
     /// Ends one sentinel, and with it its connections.
     pub fn kill_sentinel(&mut self, index: usize) {
         self.sentinels[index].kill();
     }
 
+    /// As all sentinels see it; `None` while they do not agree.
     fn port_of_master(&self) -> Option<u16> {
-        self.sentinels.iter().find_map(|sentinel| {
+        let mut ports = self.sentinels.iter().filter_map(|sentinel| {
             let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::MASTER];
             let Some(Reply::Array(parts)) = self.ask(sentinel, &question) else { return None };
             parts.get(1)?.to_string().parse().ok()
-        })
+        });
+        let first = ports.next()?;
+        ports.all(|port| port == first).then_some(first)
     }
 
     fn knows_all(&self, sentinel: &Sentinel) -> bool {

@@ -29,12 +29,13 @@ use super::{
     ByValue, Call,
     ask::{Asked, Kept},
     budget::Budget,
+    lead::within,
     report_key,
 };
 use crate::{
     __private::{Function, Opt, Shape, Shaped},
     cache::Cache,
-    codec::Codec,
+    codec::{Codec, Packed},
     error::Error,
     flight::{Group, Lead},
     key::{self, KeyWriter},
@@ -260,12 +261,19 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         F: Future<Output = S::Return>,
     {
         let group = Group::begin();
-        if let Err(packed) = group.working(self.take_seats(&group)).await
-            && let Some(error) = self.error_of(&packed)
-        {
-            return S::error(error);
+        let spares = self.spares();
+        let deadline = spares.as_ref().map(|spares| spares.deadline);
+        match (within(deadline, self.prepare(&group)).await, spares) {
+            (Some(Ok(())), _) => {}
+            (Some(Err(packed)), _) => {
+                if let Some(error) = self.error_of(&packed) {
+                    return S::error(error);
+                }
+            }
+            (None, Some(spares)) if self.answer_with(&spares) => return self.assemble(),
+            // They died while others' loads were waited for.
+            (None, _) => return self.run_apart(body).await,
         }
-        self.take_leases().await;
         let (jobs, fallbacks) = self.jobs(group);
         if jobs.is_empty() {
             return self.assemble();
@@ -273,9 +281,17 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         if self.loads_detached(&fallbacks)
             && let Some(start) = self.take_background()
         {
-            return self.load_detached(jobs, fallbacks, start, body).await;
+            return self.load_detached(jobs, fallbacks, start, deadline, body).await;
         }
         self.run(jobs, fallbacks, body).await
+    }
+
+    /// Waits for what others load and takes the leads and leases of the rest. An `Err` of another call's
+    /// load is the answer to the whole batch.
+    async fn prepare(&mut self, group: &Group) -> Result<(), Packed> {
+        group.working(self.take_seats(group)).await?;
+        self.take_leases().await;
+        Ok(())
     }
 
     /// The result, as far as it is known: in the order of the ids.
@@ -317,7 +333,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         slots.into_iter().map(|index| self.slots[index].id.clone()).collect()
     }
 
-    fn error_of(&self, packed: &crate::codec::Packed) -> Option<S::Error> {
+    fn error_of(&self, packed: &Packed) -> Option<S::Error> {
         self.shape.errors.and_then(|errors| (errors.unpack)(packed))
     }
 

@@ -6,13 +6,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
 use super::{
     super::{
         Background,
-        ask::View,
+        ask::{Asked, View},
         fill::{Keep, Leased},
+        lead::within,
         replace::Replacement,
         stale::is_open,
     },
@@ -22,7 +23,8 @@ use super::{
 use crate::{
     __private::Shape,
     claims::Claim,
-    flight::{Group, Seat},
+    clock::Millis,
+    flight::{Group, Outcome, Seat},
     scope,
     stats::Count,
 };
@@ -30,6 +32,13 @@ use crate::{
 /// Starts the function for some ids, so that it outlives its caller; `None` where there is no
 /// tokio runtime to run it.
 pub(super) type StartBatch<'c, T, R> = Box<dyn FnOnce(Vec<T>, Arc<str>, Jobs) -> Option<JoinHandle<R>> + Send + 'c>;
+
+/// Stale values for a batch that has waited long enough.
+pub(super) struct Spares {
+    /// Its slot, until when it can be served, and what it is.
+    each: Vec<(usize, Millis, Outcome)>,
+    pub(super) deadline: Instant,
+}
 
 /// A hit that is to be refreshed.
 pub(super) struct Due {
@@ -125,6 +134,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         jobs: Jobs,
         fallbacks: Vec<Fallback<V>>,
         start: StartBatch<'c, T, S::Return>,
+        deadline: Option<Instant>,
         body: impl FnOnce(Vec<T>) -> F,
     ) -> S::Return
     where
@@ -133,15 +143,10 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let slots = jobs.slots();
         let Some(mut task) = self.start(start, jobs) else { return self.run_apart(body).await };
         let limit = self.policy().soft_timeout.filter(|_| fallbacks.iter().all(Option::is_some));
-        let joined = match limit {
-            None => task.await,
-            Some(limit) => match tokio::time::timeout(limit, &mut task).await {
-                Ok(joined) => joined,
-                Err(_) => {
-                    self.answer_stale(&slots, fallbacks);
-                    return self.assemble();
-                }
-            },
+        let deadline = limit.map(|limit| deadline.unwrap_or_else(|| Instant::now() + limit));
+        let Some(joined) = within(deadline, &mut task).await else {
+            self.answer_stale(&slots, fallbacks);
+            return self.assemble();
         };
         match joined {
             Ok(returned) => self.take_in(returned, &slots, fallbacks),
@@ -152,7 +157,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
     }
 
-    async fn run_apart<F>(&mut self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
+    pub(super) async fn run_apart<F>(&mut self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
@@ -174,6 +179,49 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             Split::Err(error) => S::error(error),
             Split::None(absent) => S::absent(absent),
         }
+    }
+
+    /// The stale values that the batch is answered with at its `soft_timeout`, if there is one for every id
+    /// that is missing. Shared, since a wait for another's load forgets what was read before it.
+    pub(super) fn spares(&self) -> Option<Spares> {
+        let limit = self.policy().soft_timeout?;
+        let mut each = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            match &slot.state {
+                State::Answered(_) => {}
+                State::Missing(Some(Asked::Stale(stale, _))) => {
+                    each.push((index, stale.life.dead_at, stale.cached.outcome(&self.pieces.codec)));
+                }
+                _ => return None,
+            }
+        }
+        Some(Spares { each, deadline: Instant::now() + limit })
+    }
+
+    /// Answers the ids that are still missing with their spares, if all of those can be served now.
+    pub(super) fn answer_with(&mut self, spares: &Spares) -> bool {
+        let now = self.cache.inner.clock.now();
+        let mut answers = Vec::with_capacity(spares.each.len());
+        for (index, dead_at, outcome) in &spares.each {
+            if matches!(self.slots[*index].state, State::Answered(_)) {
+                continue;
+            }
+            let value = match outcome {
+                Outcome::Value(packed) => self.pieces.codec.unpack(packed).map(Some),
+                Outcome::None => Some(None),
+                Outcome::Err(_) => None,
+            };
+            match value.filter(|_| now < *dead_at) {
+                Some(value) => answers.push((*index, value)),
+                None => return false,
+            }
+        }
+        for (index, value) in answers {
+            self.count(Count::Hit);
+            self.count(Count::Stale);
+            self.slots[index].state = State::Answered(value);
+        }
+        true
     }
 
     /// Answers with stale values in place of an error, if there is one for each of these slots and

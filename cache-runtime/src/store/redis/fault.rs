@@ -111,6 +111,14 @@ fn of_code(code: &str, detail: Option<&str>) -> Error {
         return Error::unavailable(BACKEND, format!("{code}: {advice}"));
     }
     let detail = detail.unwrap_or_default();
+    // The server does not say which.
+    if detail.starts_with("The user executing the script can't run") || detail.contains("ACL failure in script") {
+        return Error::unavailable(
+            BACKEND,
+            "NOPERM: the user may not run a command that a script of the cache needs; `ACL LOG` on the server says \
+             which, and the README the rule that is enough",
+        );
+    }
     // A command that the server does not know is answered with its arguments, values among them.
     let detail = detail.split(", with args beginning with").next().unwrap_or_default();
     Error::unavailable(BACKEND, format!("{code} {detail}"))

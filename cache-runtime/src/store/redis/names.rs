@@ -8,7 +8,7 @@ use crate::{
 
 use super::BACKEND;
 
-/// The names of one namespace.
+/// The names of one namespace. Each read makes several, so they are put together without formatting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names<'a>(&'a str);
 
@@ -19,12 +19,12 @@ impl<'a> Names<'a> {
 
     /// The value. Without braces the whole name decides about the slot.
     pub(super) fn value(self, key: &str) -> String {
-        format!("{}:{key}", self.0)
+        [self.0, ":", key].concat()
     }
 
     /// The lease, in the slot of its value.
     pub(super) fn lease(self, key: &str) -> String {
-        format!("lease:{{{}:{key}}}", self.0)
+        ["lease:{", self.0, ":", key, "}"].concat()
     }
 
     /// Value, lease, value, lease: as the script that removes them takes them.
@@ -34,27 +34,27 @@ impl<'a> Names<'a> {
 
     /// The namespace's nonce.
     pub(super) fn nonce(self) -> String {
-        format!("inc:{{{}}}", self.0)
+        ["inc:{", self.0, "}"].concat()
     }
 
     /// The namespace's counter of tag invalidations.
     pub(super) fn clock(self) -> String {
-        format!("clock:{{{}}}", self.0)
+        ["clock:{", self.0, "}"].concat()
     }
 
     /// A tag's stamp.
     pub(super) fn tag(self, tag: &str) -> String {
-        format!("tag:{{{}}}:{tag}", self.0)
+        ["tag:{", self.0, "}:", tag].concat()
     }
 
     /// The server's run under which the namespace's nonce was made; in a cluster the masters' runs.
     pub(super) fn run(self) -> String {
-        format!("run:{{{}}}", self.0)
+        ["run:{", self.0, "}"].concat()
     }
 
     /// Where the ends of leases that are waited for are told.
     pub(super) fn wake(self) -> String {
-        format!("wake:{{{}}}", self.0)
+        ["wake:{", self.0, "}"].concat()
     }
 
     /// What the names of values, tags and the nonce begin with.

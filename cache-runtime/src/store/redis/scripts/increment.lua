@@ -39,7 +39,8 @@ local exact = redis.call('GET', KEYS[2])
 redis.call('UNLINK', KEYS[2])
 if type(sum) == 'table' then
   if string.find(sum.err, 'overflow', 1, true) then return { 4 } end
-  return { 3 }
+  if string.find(sum.err, 'not an integer', 1, true) then return { 3 } end
+  return sum
 end
 redis.call('SET', KEYS[1], ARGV[7] .. string.sub(value, from, to) .. exact .. '}', 'KEEPTTL')
 return { 1, exact }

@@ -12,6 +12,7 @@ mod cluster;
 mod faults;
 mod joined;
 mod protocol;
+mod races;
 mod recovery;
 mod waking;
 
