@@ -114,6 +114,14 @@
 //! only then anything is read. On `tiered`, what was loaded meanwhile is kept near for ten seconds at
 //! most: what others invalidate cannot be heard of.
 //!
+//! # Redis Cluster
+//!
+//! With `REDIS_CLUSTER`, or [`Builder::redis_cluster`], values are spread over the masters of a cluster, and the
+//! tags and the incarnation of a namespace are at one of them. Moved slots are followed; a master that
+//! dies takes its keys with it until a replica has taken over. That replica may lack what was acknowledged last,
+//! so a takeover makes all that was stored invalid, as a restart does. `tiered` serves from this
+//! process only while every master is heard.
+//!
 //! # When a value type changes
 //!
 //! Each entry that a function fills carries a fingerprint of what its value type looks like to

@@ -344,12 +344,13 @@ pub struct Stats {
     pub pending_invalidations: usize,
     /// Whether the server is asked; `None` on the embedded backend.
     pub breaker: Option<BreakerStats>,
-    /// What the server reports of itself; `None` on the embedded backend and while the server
+    /// What the server reports of itself, all masters of a cluster added up; `None` on the embedded backend and while the server
     /// cannot be reached.
     pub server: Option<ServerInfo>,
 }
 
-/// The circuit breaker in front of a server.
+/// The circuit breaker in front of a server; in a cluster the state of the worst of the masters', and the sums of
+/// their figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct BreakerStats {

@@ -32,8 +32,9 @@ pub struct Stamp {
     /// The latest stamp among the tags that were asked for; 0 without tags. A lease that is
     /// older than this belongs to a load that is doomed.
     pub floor: u64,
-    /// Which connection this was read on, for stores that have connections. A fill that goes
-    /// through another one cannot vouch for what happened in between.
+    /// Which connection this was read on, for stores that have connections, or a number by which the store
+    /// knows those that were there already. A fill that goes through another one cannot vouch for
+    /// what happened in between.
     pub link: u64,
 }
 

@@ -108,6 +108,30 @@ fn sentinels_are_addresses_and_the_master_has_its_usual_name() {
 }
 
 #[test]
+fn a_cluster_is_some_of_its_nodes_and_has_one_database() {
+    let redis = from(&[("REDIS_CLUSTER", "a:1, b:2"), ("REDIS_PASSWORD", "secret-word")]).unwrap().redis;
+    assert_eq!((redis.cluster, redis.db), (vec![Address::new("a", 1), Address::new("b", 2)], 0));
+    assert!(from(&[("REDIS_CLUSTER", "a:1"), ("REDIS_DB", "0")]).is_ok());
+    let wrong = [("REDIS_DB", "1"), ("REDIS_URL", "redis://db"), ("REDIS_HOST", "db"), ("REDIS_CLUSTER", "db")];
+    for (name, text) in wrong {
+        // Of two of one name the first is found.
+        let error = from(&[(name, text), ("REDIS_CLUSTER", "a:1")]).unwrap_err().to_string();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_cluster_by_hand_is_checked_when_it_is_built() {
+    let build = |redis: RedisConfig| Cache::builder().backend(Backend::Redis).redis(redis).check();
+    let cluster = || vec![Address::new("a", 1)];
+    assert!(build(RedisConfig { cluster: cluster(), ..RedisConfig::default() }).is_ok(), "the default database");
+    assert!(build(RedisConfig { cluster: cluster(), db: 2, ..RedisConfig::default() }).is_err());
+    let sentinel = from(&[("REDIS_SENTINELS", "a:1")]).unwrap().redis.sentinel;
+    assert!(build(RedisConfig { cluster: cluster(), sentinel, ..RedisConfig::default() }).is_err());
+    assert!(Cache::builder().redis_cluster(["a"]).is_err());
+}
+
+#[test]
 fn an_empty_variable_counts_as_not_set() {
     assert_eq!(from(&[("CACHE_BACKEND", " "), ("REDIS_PASSWORD", "")]).unwrap().settings.backend, Backend::Local);
 }
