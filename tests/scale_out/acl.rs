@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cache_runtime::{Backend, Builder, Error, RedisConfig};
-use cache_test_support::RedisServer;
+use cache_test_support::{RedisCluster, RedisServer};
 use secrecy::SecretString;
 
 use crate::service::{Service, eventually, through};
@@ -18,6 +18,13 @@ fn rule() -> Vec<&'static str> {
     line.split(' ').collect()
 }
 
+/// What the README adds for a cluster.
+fn rule_on_a_cluster() -> Vec<&'static str> {
+    let (_, rest) = README.split_once("`+cluster|slots").expect("the README has a rule for a cluster");
+    let (rights, _) = rest.split_once('`').expect("the rule ends");
+    std::iter::once("+cluster|slots").chain(rights.split_whitespace()).collect()
+}
+
 /// A server with that user, whose rule is changed a little.
 fn with_user(changes: &[&str]) -> RedisServer {
     let server = RedisServer::start();
@@ -27,11 +34,16 @@ fn with_user(changes: &[&str]) -> RedisServer {
 }
 
 fn as_user(server: &RedisServer) -> Builder {
-    let mut redis = RedisConfig::default();
+    let mut redis = login();
     redis.port = server.port();
+    through(server.port(), "").redis(redis).operation_timeout(Duration::from_secs(5)).lease(LEASE)
+}
+
+fn login() -> RedisConfig {
+    let mut redis = RedisConfig::default();
     redis.username = Some("app".to_owned());
     redis.password = Some(SecretString::from("long-and-random"));
-    through(server.port(), "").redis(redis).operation_timeout(Duration::from_secs(5)).lease(LEASE)
+    redis
 }
 
 /// A cache and another one of the same namespace, as two processes have them.
@@ -93,6 +105,36 @@ async fn the_rule_in_the_readme_is_enough() {
         other.write(5, 9).await.unwrap();
         eventually("its change", || async { service.row(5).await == Ok(9) }).await;
         assert_eq!(denials(&server), "", "{}", backend.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rule_for_a_cluster_is_enough_there() {
+    let cluster = RedisCluster::of_masters();
+    let command: Vec<_> = rule().into_iter().chain(rule_on_a_cluster()).collect();
+    for node in cluster.masters() {
+        assert_eq!(node.cli(&command), "OK");
+    }
+    let as_user = |backend| {
+        let builder = cache_runtime::Cache::builder().backend(backend).namespace("app").redis(login()).lease(LEASE);
+        builder.redis_cluster(cluster.addresses()).unwrap().operation_timeout(Duration::from_secs(5))
+    };
+    for backend in [Backend::Redis, Backend::Tiered] {
+        let (service, other) = (Service::new(as_user(backend)).await, Service::new(as_user(backend)).await);
+        let refused = use_all(&service, &other).await;
+        assert!(refused.is_empty(), "{refused:?}");
+        // A slot on its way: names are asked for where they go.
+        let slot = cluster.slot_of("app:row:5");
+        let (from, to) = (cluster.owner_of(slot), cluster.other_than(cluster.owner_of(slot)));
+        cluster.begin_move(slot, to);
+        service.answers(5).await;
+        service.write(5, 9).await.unwrap();
+        service.answers(5).await;
+        cluster.end_move(slot, from, to);
+        service.answers(5).await;
+        for node in cluster.masters() {
+            assert_eq!(denials(node), "", "{}", backend.name());
+        }
     }
 }
 
