@@ -43,10 +43,11 @@ pub(super) fn reference(plan: &Plan, within: &Ident) -> TokenStream {
             site!({ #holder })
         }
         Home::Unknown => {
-            let (krate, within, name) = (&plan.krate, within.to_string(), name(plan));
+            let (krate, within, name, line) = (&plan.krate, within.to_string(), name(plan), line(plan));
             site! {{
                 struct __Here;
-                #krate::__private::listed(#krate::__private::type_name::<__Here>(), #within, #name)
+                let __here = #krate::__private::type_name::<__Here>();
+                #krate::__private::listed(__here, #within, #name, ::core::file!(), #line)
             }}
         }
     }
@@ -96,14 +97,19 @@ fn value(plan: &Plan, within: &Ident) -> TokenStream {
     }
 }
 
+/// The line of the function, the same for all that is made of it.
+fn line(plan: &Plan) -> TokenStream {
+    let at = located(plan.function.name().span());
+    plan.line.map_or_else(|| quote::quote_spanned!(at=> ::core::line!()), |line| site!(#line))
+}
+
 /// What the registry tells of a function.
 fn facts(plan: &Plan) -> TokenStream {
-    let at = located(plan.function.name().span());
     let tags: Vec<_> = plan.tags.iter().map(|tag| tag.literal.value()).collect();
     let tags = (!tags.is_empty()).then(|| site!(tags: &[#(#tags),*],));
     let ttl = text("ttl", plan.policy.ttl.as_ref().map(spelled));
     let value = spelled(&plan.function.output);
-    let line = plan.line.map_or_else(|| quote::quote_spanned!(at=> ::core::line!()), |line| site!(#line));
+    let line = line(plan);
     site!(#tags #ttl value: #value, file: ::core::file!(), line: #line,)
 }
 

@@ -91,6 +91,10 @@ impl Function {
         self.path.get_or_init(|| path((self.plan.here)(), self.plan.within, self.plan.name))
     }
 
+    fn place(&'static self) -> Place {
+        (self.path(), self.plan.file, self.plan.line)
+    }
+
     /// Its place in tables that are indexed by function.
     pub(crate) fn number(&self) -> usize {
         match self.number.load(Ordering::Relaxed) {
@@ -111,21 +115,31 @@ impl Function {
     }
 }
 
-/// The function `name` that a sibling belongs to, `here` being a type within the sibling.
+/// What tells the annotated functions of a program apart: two in blocks of one function have one path, and
+/// one name can be in a line more than once.
+type Place = (&'static str, &'static str, u32);
+
+/// The function `name` in this line that a sibling belongs to, `here` being a type within the sibling.
 ///
 /// A free function's sibling cannot name the function's static: in an `impl` the same words would mean
 /// something else, and which of both it is cannot be seen.
-pub fn listed(here: &'static str, within: &str, name: &'static str) -> &'static Function {
-    static LISTED: LazyLock<Mutex<HashMap<&'static str, &'static Function>>> =
-        LazyLock::new(|| Mutex::new(REGISTRY.iter().map(|function| (function.path(), function)).collect()));
+pub fn listed(
+    here: &'static str,
+    within: &str,
+    name: &'static str,
+    file: &'static str,
+    line: u32,
+) -> &'static Function {
+    static LISTED: LazyLock<Mutex<HashMap<Place, &'static Function>>> =
+        LazyLock::new(|| Mutex::new(REGISTRY.iter().map(|function| (function.place(), function)).collect()));
     let path = path(here, within, name);
     let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(function) = listed.get(&*path) {
+    if let Some(function) = listed.get(&(&*path, file, line)) {
         return function;
     }
     // A linker that leaves statics out has left this one out.
     let unlisted: &Function = Box::leak(Box::new(Function::new(Plan { name, ..Plan::DEFAULT })));
-    listed.insert(unlisted.path.get_or_init(|| path), unlisted);
+    listed.insert((unlisted.path.get_or_init(|| path), file, line), unlisted);
     unlisted
 }
 
@@ -148,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_function_that_is_not_in_the_registry_is_known_as_such() {
-        let function = listed("app::invalidate_lost::__Here", "invalidate_lost", "lost");
+        let function = listed("app::invalidate_lost::__Here", "invalidate_lost", "lost", "lib.rs", 7);
         assert_eq!((function.path(), function.is_listed()), ("app::lost", false));
-        let again = listed("app::key_lost::__Here", "key_lost", "lost");
+        let again = listed("app::key_lost::__Here", "key_lost", "lost", "lib.rs", 7);
         assert!(std::ptr::eq(function, again));
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn alone() -> Common {
 /// For a cache on this server. Two spellings of one address count as two servers, as two
 /// processes do: what happens through the other is then seen as that of another process.
 pub(super) fn on_server(server: &RedisConfig) -> Common {
-    let address = (server.server(), server.db);
+    let address = (server.server(), server.database());
     let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
     let servers = servers.get_or_insert_default();
     if let Some((epochs, pending)) = servers.get(&address)
@@ -52,6 +52,18 @@ mod tests {
         assert!(Arc::ptr_eq(&one.1, &on_server(&server("common.test", 1)).1));
         assert!(!Arc::ptr_eq(&one.0, &on_server(&server("common.test", 2)).0));
         assert!(!Arc::ptr_eq(&one.0, &on_server(&server("other.test", 1)).0));
+    }
+
+    #[test]
+    fn a_cluster_is_one_in_whatever_way_its_nodes_are_named() {
+        let cluster = |nodes: [&str; 2], db| {
+            let cluster = nodes.map(|node| node.parse().unwrap()).to_vec();
+            RedisConfig { cluster, db, ..RedisConfig::default() }
+        };
+        let one = on_server(&cluster(["a.test:1", "b.test:2"], 0));
+        // 1 is the default, which stands for 0 there.
+        assert!(Arc::ptr_eq(&one.0, &on_server(&cluster(["B.test:2", "a.test:1"], 1)).0));
+        assert!(!Arc::ptr_eq(&one.0, &on_server(&cluster(["a.test:1", "c.test:2"], 0)).0));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
     }
 
-    fn has_near(&self) -> bool {
+    pub(super) fn has_near(&self) -> bool {
         let inner = &self.cache.inner;
         inner.near_entry(self.full_key.as_bytes(), inner.clock.now()).is_some()
     }

@@ -13,10 +13,12 @@
 
 use std::{any::TypeId, future::Future, pin::Pin};
 
+use tokio::time::Instant;
+
 use super::{
     Cached, Call,
     ask::{Asked, Kept},
-    lead::Grant,
+    lead::{Grant, within},
 };
 use crate::{
     __private::Shape,
@@ -85,13 +87,15 @@ impl<S: Shape + 'static> Call<'_, S> {
     {
         let mut asked = Some(asked);
         let mut stale = None;
+        // Counted from here, whoever leads in the end.
+        let deadline = self.policy().soft_timeout.map(|limit| Instant::now() + limit);
         let place = match self.seat() {
             Seat::Lead(lead) => Place::Leads(lead),
             seat => {
                 // What was read before the wait is old news after it, and good only in place of an error.
                 stale = asked.take().and_then(Asked::into_stale);
                 // In a box, as all that a leader does not come to: its future has no room for it.
-                Box::pin(self.await_patiently(seat, &mut stale)).await
+                Box::pin(self.await_patiently(seat, &mut stale, deadline)).await
             }
         };
         let lead = match place {
@@ -105,7 +109,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         if self.loads_detached(asked.as_ref())
             && let Some(background) = self.take_background()
         {
-            return Box::pin(self.load_detached(lead, asked, background, body)).await;
+            return Box::pin(self.load_detached(lead, asked, (background, deadline), body)).await;
         }
         self.lead(lead, asked, body).await
     }
@@ -116,19 +120,16 @@ impl<S: Shape + 'static> Call<'_, S> {
         policy.detached || (policy.soft_timeout.is_some() && matches!(asked, Some(Asked::Stale(..)) | None))
     }
 
-    /// As `await_outcome`; under `soft_timeout` only so long, if there was a stale value before.
-    async fn await_patiently(&self, seat: Seat, stale: &mut Option<Kept<S>>) -> Place<S> {
-        let Some(limit) = self.policy().soft_timeout.filter(|_| stale.is_some()) else {
-            return self.await_outcome(seat).await;
-        };
-        let waited = tokio::time::timeout(limit, self.await_outcome(seat)).await.ok();
-        match (waited, stale.take()) {
-            (None, Some(kept)) => Place::Answered(self.answer_stale(kept.cached)),
-            (None, None) => Place::Alone,
-            (Some(place), kept) => {
-                *stale = kept;
-                place
-            }
+    /// As `await_outcome`; only until the deadline, if there was a stale value before.
+    async fn await_patiently(&self, seat: Seat, stale: &mut Option<Kept<S>>, deadline: Option<Instant>) -> Place<S> {
+        let mut waiting = std::pin::pin!(self.await_outcome(seat));
+        if let Some(place) = within(deadline.filter(|_| stale.is_some()), &mut waiting).await {
+            return place;
+        }
+        match stale.take_if(|stale| self.is_alive(stale)) {
+            Some(stale) => Place::Answered(self.answer_stale(stale.cached)),
+            // It died while the load was waited for.
+            None => waiting.await,
         }
     }
 

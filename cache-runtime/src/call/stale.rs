@@ -130,8 +130,8 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         drop(claim);
     }
 
+    /// Answers with a stale value a call that has been counted as a miss.
     pub(super) fn answer_stale(&self, cached: Cached<S>) -> S::Return {
-        self.count(Count::Hit);
         self.count(Count::Stale);
         cached.into_return()
     }
@@ -142,13 +142,12 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
         &self,
         lead: Lead,
         asked: Option<Asked<S>>,
-        start: StartBackground<'c, S::Return>,
+        (start, deadline): (StartBackground<'c, S::Return>, Option<Instant>),
         body: F,
     ) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
-        let deadline = self.policy().soft_timeout.map(|limit| Instant::now() + limit);
         let permit = match self.prepare(&lead, asked, deadline).await {
             Prepared::Load(permit) => permit,
             Prepared::Answer(cached) => return self.answer_all(lead, cached),

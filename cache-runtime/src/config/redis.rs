@@ -92,7 +92,7 @@ impl RedisConfig {
         let mut config = match variables.text("REDIS_URL") {
             Some(url) => Self::from_url(&SecretString::from(url))?,
             None => Self {
-                host: variables.text("REDIS_HOST").unwrap_or(defaults.host),
+                host: variables.host("REDIS_HOST")?.unwrap_or(defaults.host),
                 port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
                 db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
                 username: variables.text("REDIS_USERNAME"),
@@ -176,12 +176,19 @@ impl RedisConfig {
         })
     }
 
+    /// The database that is used. A cluster has one alone.
+    pub(crate) fn database(&self) -> u32 {
+        if self.is_cluster() { 0 } else { self.db }
+    }
+
     /// Which server this is, for people, and to tell whether two handles share one.
     pub(crate) fn server(&self) -> String {
         match &self.sentinel {
             _ if self.is_cluster() => {
-                let nodes: Vec<String> = self.cluster.iter().map(ToString::to_string).collect();
-                nodes.join(",").to_ascii_lowercase()
+                let mut nodes: Vec<String> =
+                    self.cluster.iter().map(|node| node.to_string().to_ascii_lowercase()).collect();
+                nodes.sort_unstable();
+                nodes.join(",")
             }
             Some(sentinel) => sentinel.name().to_ascii_lowercase(),
             None => Address::new(self.host.to_ascii_lowercase(), self.port).to_string(),

@@ -22,6 +22,16 @@ impl Variables<'_> {
         self.text(name).map(parse).transpose()
     }
 
+    /// A host alone. What looks like a URL may hold a password, so it is not repeated.
+    pub(crate) fn host(&self, name: &str) -> Result<Option<String>> {
+        match self.text(name) {
+            Some(text) if text.contains(['/', '@']) => {
+                Err(Error::config(format!("{name} must be a host alone; a URL belongs into REDIS_URL")))
+            }
+            text => Ok(text),
+        }
+    }
+
     /// A port; Kubernetes writes the whole address of a service called `redis` into `REDIS_PORT`:
     /// `tcp://10.0.0.1:6379`.
     pub(crate) fn port(&self, name: &str) -> Result<Option<u16>> {

@@ -7,12 +7,13 @@ const WORDS: usize = 6;
 /// The longest text, so that its length leaves the kind of its record as it is.
 const LONGEST_TEXT: usize = 8 * WORDS;
 
-// What a record is and how long. Template is of a kind that no other record has.
+// What a record is and how long. Template and some are of kinds that no other record has.
 const VALUE: u8 = 0;
 const MARK: u8 = 1 << 6;
 const UNSIGNED: u8 = 1 << 7;
 const SIGNED: u8 = UNSIGNED | 1 << 5;
 const TEMPLATE: u8 = u8::MAX;
+const SOME: u8 = TEMPLATE - 1;
 
 /// The arguments of one call: what its key is written from, piece by piece and unescaped. Only
 /// the template's own text is left out, which is the same in each call of a function.
@@ -98,6 +99,12 @@ impl RawArgs {
             }
             None => self.push(short(&bytes)),
         }
+    }
+
+    /// A value follows that might have been absent. No literal looks like it.
+    #[inline(always)]
+    pub(super) fn some(&mut self) {
+        self.record(SOME);
     }
 
     /// A piece of the function's template, so that what stands before it is told from what stands after it.

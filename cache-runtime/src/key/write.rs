@@ -160,7 +160,7 @@ impl KeyWriter {
     /// A value that may be absent: `!` alone stands for absence, so that what begins like it gets one more.
     pub(super) fn some<T: CacheKey + ?Sized>(&mut self, value: &T) {
         match &mut self.0 {
-            Form::Raw(raw) => raw.mark("?"),
+            Form::Raw(raw) => raw.some(),
             Form::Text(key) => {
                 let is_like_absence =
                     Self::text("", |inner| inner.arg(value), |inner| inner.written().starts_with('!'));

@@ -250,7 +250,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
         let dues = self.look().await;
         let is_complete = self.is_complete();
-        if is_complete || !self.policy().detached {
+        // What is missing may need the task that a refresh would take.
+        let loads_aside = self.policy().detached || self.policy().soft_timeout.is_some();
+        if is_complete || !loads_aside {
             self.refresh(dues).await;
         }
         if is_complete { self.assemble() } else { self.load_missing(body).await }
@@ -272,7 +274,11 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             }
             (None, Some(spares)) if self.answer_with(&spares) => return self.assemble(),
             // They died while others' loads were waited for.
-            (None, _) => return self.run_apart(body).await,
+            (None, _) => {
+                // In this group still: the leads that were taken belong to it.
+                let (jobs, fallbacks) = self.jobs(group);
+                return self.run(jobs, fallbacks, body).await;
+            }
         }
         let (jobs, fallbacks) = self.jobs(group);
         if jobs.is_empty() {

@@ -209,6 +209,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
 
     /// Fills all leased keys in one trip. Where there is nothing to store, the lease goes back.
     async fn fill(&mut self, loaded: &mut [Loaded<V>]) {
+        if !self.pieces.codec.is_stored() {
+            return self.drop_gone(loaded).await;
+        }
         let mut fills = Vec::new();
         for loaded in &*loaded {
             let (Some(leased), Some(view)) = (&loaded.job.leased, &loaded.job.view) else { continue };
@@ -230,6 +233,19 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
     }
 
+    /// Values that are only here, of ids that are not loaded any more.
+    async fn drop_gone(&self, loaded: &[Loaded<V>]) {
+        let is_gone = |loaded: &&Loaded<V>| {
+            loaded.parcel.is_none() && loaded.job.view.is_some() && !is_error(loaded.value.as_ref())
+        };
+        for gone in loaded.iter().filter(is_gone) {
+            let call = &self.slots[gone.job.index].call;
+            if call.has_near() {
+                call.drop_stored().await;
+            }
+        }
+    }
+
     /// Notes what became of the fills. Returns the ids whose stored value is gone from where it was
     /// loaded, and that nothing has replaced.
     fn note(&self, loaded: &mut [Loaded<V>], filled: Vec<Filled>) -> Vec<usize> {
@@ -237,7 +253,8 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let leased = loaded.iter_mut().filter(|loaded| loaded.job.leased.is_some() && loaded.job.view.is_some());
         for (loaded, filled) in leased.zip(filled) {
             let was_stored = loaded.job.view.as_ref().is_some_and(|view| view.seen.is_some());
-            if loaded.parcel.is_none() && was_stored && filled != Filled::Rejected {
+            let is_gone = loaded.parcel.is_none() && !is_error(loaded.value.as_ref());
+            if is_gone && was_stored && filled != Filled::Rejected {
                 gone.push(loaded.job.index);
             }
             if let Some(leased) = loaded.job.leased.take() {
@@ -258,4 +275,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             None => Outcome::None,
         }
     }
+}
+
+/// Whether a value is an `Err`: it tells nothing of what is stored.
+fn is_error<V: 'static>(value: Option<&V>) -> bool {
+    value.and_then(outcome) == Some(Whole::Err)
 }

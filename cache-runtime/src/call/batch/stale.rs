@@ -25,7 +25,7 @@ use crate::{
     claims::Claim,
     clock::Millis,
     flight::{Group, Outcome, Seat},
-    scope,
+    scope::{self, Scope},
     stats::Count,
 };
 
@@ -144,9 +144,15 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let Some(mut task) = self.start(start, jobs) else { return self.run_apart(body).await };
         let limit = self.policy().soft_timeout.filter(|_| fallbacks.iter().all(Option::is_some));
         let deadline = limit.map(|limit| deadline.unwrap_or_else(|| Instant::now() + limit));
-        let Some(joined) = within(deadline, &mut task).await else {
-            self.answer_stale(&slots, fallbacks);
-            return self.assemble();
+        let now = || self.cache.inner.clock.now();
+        let joined = match within(deadline, &mut task).await {
+            Some(joined) => joined,
+            None if fallbacks.iter().flatten().all(|stale| now() < stale.life.dead_at) => {
+                self.answer_stale(&slots, fallbacks);
+                return self.assemble();
+            }
+            // Some died while the load was waited for.
+            None => task.await,
         };
         match joined {
             Ok(returned) => self.take_in(returned, &slots, fallbacks),
@@ -217,7 +223,6 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             }
         }
         for (index, value) in answers {
-            self.count(Count::Hit);
             self.count(Count::Stale);
             self.slots[index].state = State::Answered(value);
         }
@@ -248,7 +253,11 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
 
     /// All ids, to be loaded whatever is stored, and stored.
     pub(super) async fn replacements(&mut self) -> Jobs {
-        let seizures = self.slots.iter().map(|slot| slot.call.begin_replacement());
+        // One whose key or tags cannot be written is loaded and not stored.
+        let seizures = self.slots.iter().map(async |slot| match slot.call.scope {
+            Scope::Disabled => Replacement { view: None, leased: None },
+            Scope::Normal | Scope::Bypass => slot.call.begin_replacement().await,
+        });
         let seized = join_all(seizures.collect::<Vec<_>>()).await.into_iter().enumerate();
         let each =
             seized.map(|(index, Replacement { view, leased })| Job { index, lead: None, view, leased }).collect();

@@ -113,3 +113,18 @@ pub(crate) async fn what_is_invalid_is_seized_by_its_token_and_nothing_else_is(o
     let found = ask(&on, "key", &[], Over::Only(found.seen)).await.unwrap_err();
     assert_eq!(found.entry.as_deref().map(text_of).as_deref(), Some("2"), "stored since");
 }
+
+/// Not a rule for a cluster: there the stamps may be at another node, and what is seized is waited for
+/// until its lease ends.
+pub(crate) async fn nobody_waits_for_a_seized_lease_that_is_doomed(on: Fixture) {
+    on.invalidate_tags(&["a"]).await;
+    let doomed = seize(&on, "user:1", &["a"]).await;
+    on.invalidate_tags(&["a"]).await;
+    let load = on.begin("user:1", &["a"]).await;
+    assert_eq!(on.fill(doomed.fills(on.value("1", &["a"]))).await, Filled::Rejected);
+    assert_eq!(on.fill(load.fills(on.value("2", &["a"]))).await, Filled::Current);
+    let doomed = seize(&on, "user:1", &[]).await;
+    on.clear().await;
+    on.begin("user:1", &[]).await;
+    assert_eq!(on.fill(doomed.fills(on.value("3", &[]))).await, Filled::Rejected);
+}

@@ -13,6 +13,11 @@ async fn fixture() -> Fixture {
 
 conformance::tests!(fixture);
 
+#[tokio::test]
+async fn nobody_waits_for_a_seized_lease_that_is_doomed() {
+    conformance::nobody_waits_for_a_seized_lease_that_is_doomed(fixture().await).await;
+}
+
 /// Local operations are complete when they are first polled.
 fn now<T>(future: StoreFuture<'_, T>) -> T {
     future.now_or_never().unwrap().unwrap()

@@ -35,7 +35,7 @@ use super::{
     fault,
     node::Node,
     scripts::Call,
-    session::{Session, checked, in_runtime},
+    session::{Session, Undo, checked, in_runtime},
     topology::{Map, Redirect, Topology},
 };
 
@@ -80,6 +80,8 @@ pub(super) struct Done {
     pub(super) vouched: bool,
     /// Whether names were not where they were looked for first.
     pub(super) redirected: bool,
+    /// Takes back what was done, unless all of it came to something.
+    undo: Vec<Undo>,
 }
 
 impl Done {
@@ -89,12 +91,15 @@ impl Done {
     pub(super) fn renew_last(&mut self, again: Self) {
         let first = self.answers.len().saturating_sub(again.answers.len());
         self.answers.splice(first.., again.answers);
+        self.undo.extend(again.undo);
         self.number = again.number;
     }
 
     /// The answers, unless one is an error.
     pub(super) fn all(self) -> Result<Vec<Value>> {
-        self.answers.into_iter().map(checked).collect()
+        let answers: Vec<Value> = self.answers.into_iter().map(checked).collect::<Result<_>>()?;
+        self.undo.into_iter().for_each(Undo::disarm);
+        Ok(answers)
     }
 }
 
@@ -126,7 +131,13 @@ impl Topology {
     pub(super) async fn run(self: &Arc<Self>, errand: &Errand<'_>, calls: &[Call]) -> Result<Done> {
         in_runtime()?;
         let deadline = errand.begun + self.limit();
-        let mut done = Done { answers: vec![Value::Nil; calls.len()], number: 0, vouched: true, redirected: false };
+        let mut done = Done {
+            answers: vec![Value::Nil; calls.len()],
+            number: 0,
+            vouched: true,
+            redirected: false,
+            undo: Vec::new(),
+        };
         let mut open = Open { calls: (0..calls.len()).map(|place| (place, None)).collect(), moved_to: None };
         for _ in 0..MOST_ROUNDS {
             let map = self.map(deadline).await?;
@@ -161,7 +172,8 @@ impl Topology {
         let (mut open, mut failure) = (Open::default(), None);
         for (came, leg) in join_all(trips).await.into_iter().zip(legs) {
             match came {
-                Ok((answers, link)) => {
+                Ok((answers, link, undo)) => {
+                    done.undo.extend(undo);
                     if map.is_cluster() && fault::outage_in(&answers, true).is_some() {
                         self.look_again();
                     }
@@ -219,12 +231,12 @@ fn legs(map: &Map, calls: &[Call], open: Vec<(usize, Option<Address>)>) -> Resul
 }
 
 impl Leg {
-    /// What is answered, and over which link.
-    async fn travel(&self, session: Result<Session>, calls: &[Call]) -> Result<(Vec<Value>, u64)> {
+    /// What is answered, over which link, and how it is taken back.
+    async fn travel(&self, session: Result<Session>, calls: &[Call]) -> Result<(Vec<Value>, u64, Vec<Undo>)> {
         let mut session = session?;
         let calls: Vec<&Call> = self.calls.iter().map(|&place| &calls[place]).collect();
-        let answers = session.answers(&calls, self.asking).await?;
-        Ok((answers, session.link().number()))
+        let (answers, undo) = session.answers(&calls, self.asking).await?;
+        Ok((answers, session.link().number(), undo))
     }
 }
 

@@ -29,30 +29,31 @@ impl Node {
     pub(super) fn single(config: &RedisConfig, tracked: Option<Arc<Tracked>>, recover: Recover) -> Result<Self> {
         let dialer = Dialer::new(config)?;
         let dialer = if tracked.is_some() { dialer.identifying() } else { dialer };
-        Self::over(dialer, config, "", tracked, recover)
+        let address = Address::new(&config.host, config.port);
+        Self::over(dialer, config, (&address, ""), tracked, recover)
     }
 
-    /// A master of a cluster.
+    /// A master of a cluster, by its address and by what the cluster calls it.
     pub(super) fn master(
+        dialer: Dialer,
         config: &RedisConfig,
-        id: &str,
+        name: (&Address, &str),
         tracked: Option<Arc<Tracked>>,
         recover: Recover,
     ) -> Result<Self> {
         // The guard must know which run each link has reached, since the stamps are elsewhere.
-        Self::over(Dialer::new(config)?.identifying(), config, id, tracked, recover)
+        Self::over(dialer.identifying(), config, name, tracked, recover)
     }
 
     fn over(
         dialer: Dialer,
         config: &RedisConfig,
-        id: &str,
+        (address, id): (&Address, &str),
         tracked: Option<Arc<Tracked>>,
         recover: Recover,
     ) -> Result<Self> {
         let pool = Arc::new(Pool::new(dialer.clone(), config, tracked, recover)?);
-        let address = Address::new(&config.host, config.port);
-        Ok(Self { address, id: id.into(), dialer, pool, lanes: Arc::default() })
+        Ok(Self { address: address.clone(), id: id.into(), dialer, pool, lanes: Arc::default() })
     }
 
     pub(super) fn is(&self, address: &Address, id: &str) -> bool {

@@ -113,6 +113,8 @@ impl RedisStore {
             let node = map.node_of(&Names::of(space).nonce())?;
             return Lanes::read(topology, node, space, keys, tags, begun).await;
         }
+        // Without the stamps nothing that is read is of use.
+        map.node_of(&Names::of(space).nonce())?.pool.admit(Purpose::Serve)?;
         let parts = map.by_node(keys.iter().map(|key| Names::of(space).value(key)))?;
         if let [(node, _)] = &parts[..] {
             return Lanes::read(topology, node, space, keys, tags, begun).await;

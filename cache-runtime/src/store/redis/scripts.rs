@@ -46,7 +46,7 @@ scripts! {
     /// Takes a lease.
     LEASE = false, ["lib_seen.lua", "lib_wake.lua", "lib_seized.lua", "lease.lua"];
     /// Takes a lease from whoever holds it.
-    SEIZE = false, ["lib_seen.lua", "lib_wake.lua", "lib_seized.lua", "seize.lua"];
+    SEIZE = false, ["lib_seen.lua", "lib_wake.lua", "lib_seized.lua", "lib_clock.lua", "seize.lua"];
     /// Stores a value under its lease, or gives the lease back.
     FILL = false, ["lib_wake.lua", "fill.lua"];
     /// Lengthens a lease.

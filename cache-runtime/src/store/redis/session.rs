@@ -69,13 +69,15 @@ impl Session {
 
     /// One script.
     pub(super) async fn call(&mut self, call: Call) -> Result<Value> {
-        let answers = self.answers(&[&call], false).await?;
+        let (answers, undo) = self.answers(&[&call], false).await?;
+        undo.into_iter().for_each(Undo::disarm);
         checked(answers.into_iter().next().ok_or_else(|| fault::unexpected("a script"))?)
     }
 
     /// What is answered to several calls in one round trip, in order; each is a step of its own.
-    /// `asking`: the node is asked for names of a slot that is on its way to it.
-    pub(super) async fn answers(&mut self, calls: &[&Call], asking: bool) -> Result<Vec<Value>> {
+    /// `asking`: the node is asked for names of a slot that is on its way to it. What the calls did is taken
+    /// back unless that is disarmed.
+    pub(super) async fn answers(&mut self, calls: &[&Call], asking: bool) -> Result<(Vec<Value>, Vec<Undo>)> {
         let undo: Vec<Undo> = calls.iter().filter_map(|call| self.undo_of(call)).collect();
         let mut answers = self.send_all(calls.iter().map(|call| call.by_digest()), asking).await?;
         let again = unknown_scripts(calls, &answers);
@@ -85,8 +87,7 @@ impl Session {
                 answers[index] = answer;
             }
         }
-        undo.into_iter().for_each(Undo::disarm);
-        Ok(answers)
+        Ok((answers, undo))
     }
 
     /// What to send if the call is not answered, or not waited for.

@@ -53,14 +53,19 @@ impl RedisStore {
     ///
     /// Reading the stamps later than the lease is taken is sound: 1. the lease is taken; 2. a tag
     /// is invalidated; 3. the stamps are read. The value is known, or made, after the caller has
-    /// asked, so 2 came while it was being written. Earlier, as may be in a cluster, is too: what is
+    /// asked, so 2 came while it was being written. The lease then looks older than the stamps, and at
+    /// worst is taken away as doomed. Earlier, as may be in a cluster, is too: what is
     /// invalidated in between makes the value invalid.
     pub(super) async fn seize(&self, space: &Namespace, seizure: Seizure<'_>) -> Result<Seized> {
         let Seizure { key, ttl, tags, over } = seizure;
         let names = Names::of(space);
         let token = new_token()?;
         let known = || tags.iter().map(|tag| &**tag);
-        let call = Call::new(&SEIZE, vec![names.value(key), names.lease(key)]).show(token).show(px(ttl));
+        let mut keys = vec![names.value(key), names.lease(key)];
+        if !self.topology.is_cluster() {
+            keys.extend([names.nonce(), names.clock()]);
+        }
+        let call = Call::new(&SEIZE, keys).show(token).show(px(ttl));
         let call = match over {
             Over::Anything => call,
             Over::Only(seen) => call.arg(seen_text(seen)),

@@ -65,6 +65,11 @@ impl Dialer {
         Ok(Self { server, wire, login, identifies: false })
     }
 
+    /// The same way to another server. Certificates are not read again.
+    pub(super) fn to(&self, address: &Address) -> Self {
+        Self { server: Whereabouts::At(address.clone()), ..self.clone() }
+    }
+
     /// From now on links know which run of the server they have reached.
     pub(super) fn identifying(mut self) -> Self {
         self.identifies = true;

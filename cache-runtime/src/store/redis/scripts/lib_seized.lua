@@ -1,5 +1,5 @@
--- A lease that was seized says so where others have nonce and counter: the stamps may be on another
--- server, so they are read beside it.
+-- A lease that was seized says so where others have nonce and counter, if the stamps are missing or on
+-- another node of a cluster: then they are read beside it.
 local seized = ':seized'
 
 local function is_seized(lease)

@@ -25,6 +25,11 @@ async fn fixture() -> Fixture {
 
 conformance::tests!(fixture);
 
+#[tokio::test]
+async fn nobody_waits_for_a_seized_lease_that_is_doomed() {
+    conformance::nobody_waits_for_a_seized_lease_that_is_doomed(fixture().await).await;
+}
+
 impl RedisStore {
     /// A store on a server that answers.
     async fn connect(config: &RedisConfig, clock: Clock) -> Result<Self> {

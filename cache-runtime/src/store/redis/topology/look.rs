@@ -27,12 +27,16 @@ use super::{
 /// nobody asked it for anything, and that is still there, is found out by this alone.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// At least this lies between two looks, however many calls find a node missing.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// Asks the nodes that are named until one tells the layout, for a program that wants to know
 /// at its start whether that can work.
 pub(in crate::store::redis) async fn find_layout(config: &RedisConfig) -> Result<()> {
+    let dialer = Dialer::new(&of_a_node(config))?;
     let mut failure = None;
     for address in &config.cluster {
-        match ask_stranger(config, address).await {
+        match ask_stranger(&dialer, address).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_for_the_operator() => return Err(error),
             Err(error) => failure = Some(error),
@@ -50,6 +54,7 @@ pub(super) async fn look_always(topology: Weak<Topology>, running: Running) {
         let pause = if topology.look(cluster).await { LOOK_EVERY } else { cluster.config.breaker_pause };
         let wanted = Arc::clone(&cluster.wanted);
         drop(topology);
+        tokio::time::sleep(SHORTEST_PAUSE).await;
         let _ = tokio::time::timeout(pause, wanted.notified()).await;
     }
 }
@@ -80,7 +85,7 @@ impl Topology {
         if let Some(address) = hint {
             let asked = match nodes.iter().find(|node| node.is_at(&address)) {
                 Some(node) => ask(node).await,
-                None => ask_stranger(&cluster.config, &address).await,
+                None => ask_stranger(&cluster.dialer, &address).await,
             };
             if let Ok(ranges) = asked {
                 return Ok(ranges);
@@ -93,7 +98,7 @@ impl Topology {
         }
         let mut failure = None;
         for address in &cluster.config.cluster {
-            match ask_stranger(&cluster.config, address).await {
+            match ask_stranger(&cluster.dialer, address).await {
                 Ok(ranges) => return Ok(ranges),
                 Err(error) => failure = Some(error),
             }
@@ -127,7 +132,8 @@ impl Topology {
     }
 
     fn meet(&self, cluster: &Cluster, address: &Address, id: &str) -> Result<Node> {
-        Node::master(&at(&cluster.config, address), id, cluster.tracked.clone(), Arc::clone(&self.recover))
+        let dialer = cluster.dialer.to(address);
+        Node::master(dialer, &cluster.config, (address, id), cluster.tracked.clone(), Arc::clone(&self.recover))
     }
 
     /// From now on this map is used, if it differs.
@@ -184,8 +190,8 @@ async fn ask(node: &Node) -> Result<Vec<Range>> {
 }
 
 /// Asks a node on a connection for this alone.
-async fn ask_stranger(config: &RedisConfig, address: &Address) -> Result<Vec<Range>> {
-    let dialer = Dialer::new(&at(config, address))?;
+async fn ask_stranger(dialer: &Dialer, address: &Address) -> Result<Vec<Range>> {
+    let dialer = dialer.to(address);
     let mut link = dialer.dial().await?;
     let answered: Value = dialer.within(slots_command().query_async(&mut link.connection)).await.map_err(|error| {
         let is_single = error.to_string().contains("cluster support disabled");
@@ -211,7 +217,7 @@ fn slots_command() -> redis::Cmd {
     command
 }
 
-/// The settings for one node. A cluster has only the database 0.
-fn at(config: &RedisConfig, address: &Address) -> RedisConfig {
-    RedisConfig { host: address.host.clone(), port: address.port, db: 0, ..config.clone() }
+/// The settings for a node. A cluster has only the database 0.
+pub(super) fn of_a_node(config: &RedisConfig) -> RedisConfig {
+    RedisConfig { db: config.database(), ..config.clone() }
 }

@@ -24,7 +24,7 @@ use crate::{
     task::OneTask,
 };
 
-use super::{BACKEND, fault, hearing::Tracked, link, node::Node, pool::Recover};
+use super::{BACKEND, dial::Dialer, fault, hearing::Tracked, link, node::Node, pool::Recover, session::in_runtime};
 
 mod layout;
 mod look;
@@ -59,6 +59,8 @@ struct Known {
 /// How the layout of a cluster is found out.
 struct Cluster {
     config: RedisConfig,
+    /// Leads to any of the nodes.
+    dialer: Dialer,
     tracked: Option<Arc<Tracked>>,
     looking: OneTask,
     recovering: OneTask,
@@ -76,6 +78,7 @@ impl Topology {
         let (map, cluster) = if config.is_cluster() {
             let cluster = Cluster {
                 config: config.clone(),
+                dialer: Dialer::new(&look::of_a_node(config))?,
                 tracked,
                 looking: OneTask::default(),
                 recovering: OneTask::default(),
@@ -121,6 +124,7 @@ impl Topology {
         if let Some(map) = self.map_or_failure() {
             return map;
         }
+        in_runtime()?;
         let mut known = self.known.subscribe();
         let first = known.wait_for(|known| known.failure.is_some() || !known.map.nodes().is_empty());
         let _ = tokio::time::timeout_at(deadline, first).await;
@@ -132,7 +136,12 @@ impl Topology {
         match &known.failure {
             _ if !known.map.nodes().is_empty() => Some(Ok(Arc::clone(&known.map))),
             Some(error) if error.is_for_the_operator() => Some(Err(error.clone())),
-            Some(error) => Some(Err(NotAsked::error(BACKEND, Some(error.clone())))),
+            Some(error) => {
+                if let Some(cluster) = &self.cluster {
+                    lock(&cluster.past).1 += 1;
+                }
+                Some(Err(NotAsked::error(BACKEND, Some(error.clone()))))
+            }
             None => None,
         }
     }
