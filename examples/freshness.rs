@@ -1,7 +1,7 @@
 //! What a caller sees while an upstream is slow and then down, with and without each option.
 //!
 //! ```text
-//! cargo run --example freshness             # half a minute, seven times over, told in a moment
+//! cargo run --example freshness             # half a minute, ten times over, told in a moment
 //! cargo run --example freshness -- --json   # and once more for programs
 //! ```
 //!
@@ -23,13 +23,15 @@ use std::{
 
 use cache_runtime::{Cache, Clock, cached};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use chart::{Chart, Mark};
 
 /// A call begins this often, whether or not the last one is answered.
 const EVERY: Duration = Duration::from_millis(500);
 const CALLS: u32 = 64;
+/// How long a caller waits that leaves.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// An answer that took longer was felt.
 const FELT: Duration = Duration::from_millis(50);
 
@@ -100,6 +102,16 @@ impl Weather {
         self.fetch().await
     }
 
+    #[cached(ttl = 4, key = "sliding", sliding, cache = self.cache)]
+    async fn sliding(&self) -> Result<Forecast, Unavailable> {
+        self.fetch().await
+    }
+
+    #[cached(ttl = 4, key = "detached", detached, cache = self.cache)]
+    async fn detached(&self) -> Result<Forecast, Unavailable> {
+        self.fetch().await
+    }
+
     async fn ask(&self, option: Choice) -> Result<Forecast, Unavailable> {
         match option {
             Choice::NoCache => self.fetch().await,
@@ -109,6 +121,9 @@ impl Weather {
             Choice::Soft => self.soft().await,
             Choice::Revalidate => self.revalidated().await,
             Choice::All => self.all().await,
+            Choice::Sliding => self.sliding().await,
+            Choice::Leaving => or_leave(self.ttl()).await,
+            Choice::Detached => or_leave(self.detached()).await,
         }
     }
 }
@@ -122,10 +137,18 @@ enum Choice {
     Soft,
     Revalidate,
     All,
+    Sliding,
+    Leaving,
+    Detached,
+}
+
+/// A caller that leaves has failed.
+async fn or_leave(call: impl Future<Output = Result<Forecast, Unavailable>>) -> Result<Forecast, Unavailable> {
+    timeout(PATIENCE, call).await.unwrap_or(Err(Unavailable))
 }
 
 /// Each story, its name, and what it shows.
-const STORIES: [(Choice, &str, &str); 7] = [
+const STORIES: [(Choice, &str, &str); 10] = [
     (Choice::NoCache, "no cache", "every call waits, and fails with the upstream"),
     (Choice::Ttl, "ttl = 4", "a call in eight waits, and fails with the upstream"),
     (Choice::Ahead, "refresh_ahead = 0.5", "nobody waits while the upstream answers"),
@@ -133,6 +156,9 @@ const STORIES: [(Choice, &str, &str); 7] = [
     (Choice::Soft, "soft_timeout = 100ms", "with stale_if_error: nobody fails, nobody waits longer than that"),
     (Choice::Revalidate, "stale_while_revalidate = 20", "nobody fails or waits; answers may be old"),
     (Choice::All, "all of them", "nobody fails or waits; answers are as young as can be"),
+    (Choice::Sliding, "sliding", "what is asked for is never loaded again, however old it gets"),
+    (Choice::Leaving, "callers leave after 1 s", "their loads end with them: a slow upstream is one that is down"),
+    (Choice::Detached, "detached, callers leave", "a load goes on without its caller, and the next ones have it"),
 ];
 
 /// What one call saw.

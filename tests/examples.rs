@@ -75,6 +75,9 @@ fn freshness_draws_what_each_option_does_to_a_caller() {
         assert_eq!((figure(patient, "slow"), figure(patient, "failed")), (1, 0), "only the first waits: {said}");
         assert!(figure(patient, "oldest_ms") < 24_000, "{said}");
     }
+    assert_eq!((figure("sliding", "loads"), figure("sliding", "failed")), (1, 0), "{said}");
+    let left = [figure("callers leave", "failed"), figure("detached", "failed")];
+    assert!(left[1] + 8 < left[0], "the loads did not go on: {said}");
     assert_eq!(summary["busiest"]["even"], 200);
     assert!(summary["busiest"]["jitter"].as_u64() < Some(60), "an even share is 20: {said}");
 }

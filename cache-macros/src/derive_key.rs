@@ -57,10 +57,15 @@ pub(crate) fn derive(item: TokenStream) -> syn::Result<TokenStream> {
             TokenStream::new()
         }
     };
-    errors.finish()?;
+    // A mistake leaves a key in place, so that it is not also one in each function that uses it.
+    let (render, mistakes) = match errors.finish() {
+        Ok(()) => (render, TokenStream::new()),
+        Err(mistakes) => (TokenStream::new(), mistakes.into_compile_error()),
+    };
     let name = &input.ident;
     let (head, args, clause) = generics.split_for_impl();
     Ok(site! {
+        #mistakes
         #[automatically_derived]
         impl #head #krate::CacheKey for #name #args #clause {
             fn render(&self, __key: &mut #krate::KeyWriter) {

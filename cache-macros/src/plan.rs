@@ -136,14 +136,15 @@ fn key(args: &Args, function: &Function, errors: &mut Errors) -> Key {
     }
     // A word that is wrong is one mistake, not also the silence about the right one.
     if errors.count() == before {
-        account(&template, skipped, function, errors);
+        let each = args.each.as_ref().map(|each| &each.value);
+        account(&template, skipped, each, function, errors);
     }
     Key::Template(template)
 }
 
 /// Every argument is in the key or skipped by name: silence is how one user sees another's data.
-fn account(template: &Resolved, skipped: &[Ident], function: &Function, errors: &mut Errors) {
-    let silent = |name: &&Ident| !template.names.contains(name) && !skipped.contains(name);
+fn account(template: &Resolved, skipped: &[Ident], each: Option<&Ident>, function: &Function, errors: &mut Errors) {
+    let silent = |name: &&Ident| !template.names.contains(name) && (each == Some(*name) || !skipped.contains(name));
     let written = template.literal.value();
     let skip = |name: &Ident| skipped.iter().chain([name]).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let remedies = |name: &Ident| {
@@ -153,6 +154,12 @@ fn account(template: &Resolved, skipped: &[Ident], function: &Function, errors: 
         )
     };
     for name in function.bindings().filter(silent) {
+        if each == Some(name) {
+            let message =
+                format!("each of `{name}` has an entry of its own: add it to the key, `key = \"{written}:<{name}>\"`");
+            errors.at(name, message);
+            continue;
+        }
         let message = format!(
             "`{name}` is neither in the key nor skipped, so calls that differ in it would share one value: {}",
             remedies(name)

@@ -137,6 +137,11 @@ pub(crate) fn raw_args(tokens: TokenStream, errors: &mut Errors) -> Vec<Raw> {
 }
 
 fn raw_arg(input: ParseStream<'_>) -> syn::Result<Raw> {
+    if input.peek(LitStr) {
+        let text: LitStr = input.parse()?;
+        let message = format!("a text needs the name of its argument before it, as in `key = {}`", text.token());
+        return Err(syn::Error::new(text.span(), message));
+    }
     if !input.peek(Ident::peek_any) {
         return Err(input.error("expected the name of an argument, as in `ttl = 3600, key = \"user:<id>\"`"));
     }

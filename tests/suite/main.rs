@@ -22,6 +22,7 @@ mod limits;
 mod logs;
 mod model;
 mod outcomes;
+mod processes;
 mod registry;
 mod schema;
 mod statistics;

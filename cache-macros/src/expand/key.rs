@@ -1,13 +1,13 @@
 //! The code that writes a key.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, quote_spanned};
+use quote::quote_spanned;
 
 use super::{registry, site};
 use crate::{
     args::Given,
     plan::{Home, Key, Plan},
-    scope::{Slot, argument, located, reference},
+    scope::{Slot, argument, first_span, located, reference},
 };
 
 /// A closure that writes the key.
@@ -38,10 +38,17 @@ pub(super) fn writes(plan: &Plan, within: &Ident) -> TokenStream {
     }
 }
 
-/// Binds `__cache`, a reference to what a cache can be borrowed from.
+/// Binds `__cache`, a reference to what a cache can be borrowed from. What a user chose is asked for
+/// it in a step of its own, so that a mistake is one error, at the expression.
 pub(crate) fn cache(given: Option<&Given<syn::Expr>>, krate: &TokenStream) -> TokenStream {
-    let chosen = given.map_or_else(|| site!(#krate::__private::global()), |given| given.value.to_token_stream());
-    site!(let __cache = &(#chosen);)
+    let Some(Given { value: chosen, .. }) = given else {
+        return site!(let __cache = &(#krate::__private::global()););
+    };
+    let ask = quote_spanned!(located(first_span(chosen))=> #krate::__private::chosen(__cache));
+    site! {
+        let __cache = &(#chosen);
+        let __cache = #ask;
+    }
 }
 
 /// Writes the parts of a template into the writer `key`.

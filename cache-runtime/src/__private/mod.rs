@@ -1,6 +1,7 @@
 //! All that generated code may name. Not public API: it changes without notice.
 
 mod batch;
+mod chosen;
 mod entry;
 mod function;
 mod own;
@@ -15,6 +16,7 @@ pub use linkme;
 pub use serde::Serialize;
 
 pub use batch::{Each, IntoKey, Pairs, batch, invalidate_each, near_each, stored_each};
+pub use chosen::{Chosen, chosen};
 pub use entry::{
     global, invalidate, invalidate_namespace, invalidate_pattern, invalidate_tag, key_text, near, path, peek,
     refreshing, stored, write,

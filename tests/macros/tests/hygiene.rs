@@ -71,9 +71,50 @@ pub mod shadow {
         ::std::result::Result::Ok(id.len())
     }
 
-    #[::cache_runtime::invalidates(two(id), tag = "a:<id>")]
+    #[::cache_runtime::invalidates(two(id), tag = "a:<id>", pattern = "shadow:<id>:*", namespace)]
     pub async fn write(id: u64) -> u64 {
         id
+    }
+
+    #[::cache_runtime::refreshes(two(id))]
+    pub async fn put(id: u64) -> ::std::result::Result<u64, ()> {
+        ::std::result::Result::Ok(id)
+    }
+
+    #[::cache_runtime::cached(each = ids, key = "shadow4:<ids>", ttl = 60, stale_if_error = 3, negative_ttl = 1)]
+    pub async fn many(ids: &[u64]) -> ::std::result::Result<::std::vec::Vec<(u64, u64)>, ()> {
+        ::std::result::Result::Ok(ids.iter().map(|id| (*id, *id)).collect())
+    }
+
+    #[derive(::cache_runtime::CacheKey)]
+    #[cache_key("<topic>:<depth>")]
+    pub struct Place {
+        pub topic: ::std::string::String,
+        pub depth: u8,
+    }
+
+    #[derive(::cache_runtime::CacheKey, ::serde::Serialize)]
+    #[cache_key(hash)]
+    pub struct Hashed(pub u8);
+
+    #[derive(::core::clone::Clone, ::core::marker::Copy)]
+    pub struct Users;
+
+    pub trait Named {
+        fn name(&self, id: u64) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send;
+    }
+
+    #[::cache_runtime::cached(ttl = 60)]
+    impl Named for Users {
+        #[cached(key = "shadow5:<id>", stale_while_revalidate = 3, companions(peek, refresh))]
+        async fn name(&self, id: u64) -> u64 {
+            id
+        }
+    }
+
+    #[::cache_runtime::cached(key = "shadow6:<place>:<hashed>")]
+    pub async fn placed(place: &Place, hashed: &Hashed) -> u8 {
+        place.depth + hashed.0
     }
 }
 
@@ -94,6 +135,26 @@ pub mod renamed {
 
     #[store::invalidates(get(id), crate = self::store)]
     pub async fn set(id: u64) {}
+
+    #[store::refreshes(get(id), crate = self::store)]
+    pub async fn put(id: u64) -> u64 {
+        id
+    }
+
+    #[store::cached(each = ids, key = "renamed:<ids>", crate = self::store)]
+    pub async fn all(ids: &[u64]) -> Vec<(u64, u64)> {
+        ids.iter().map(|id| (*id, *id)).collect()
+    }
+
+    pub struct Users;
+
+    #[store::cached(crate = self::store)]
+    impl Users {
+        #[cached(key = "renamed:user:<id>")]
+        pub async fn user(&self, id: u64) -> u64 {
+            id
+        }
+    }
 }
 
 macro_rules! define {
@@ -109,6 +170,55 @@ macro_rules! define {
 }
 
 define!(defined, id: String, "defined:<id>", 60);
+
+macro_rules! define_service {
+    ($service:ident, $id:ident: $ty:ty, $one:literal, $many:literal) => {
+        /// Made by a macro.
+        #[derive(Clone)]
+        struct $service;
+
+        #[cached(ttl = 60)]
+        impl $service {
+            #[cached(key = $one, stale_while_revalidate = 5, companions(refresh, peek, key))]
+            async fn one(&self, $id: $ty) -> $ty {
+                $id
+            }
+
+            #[cached(each = $id, key = $many)]
+            async fn many(&self, $id: &[$ty]) -> Vec<($ty, $ty)> {
+                $id.iter().map(|one| (*one, *one)).collect()
+            }
+
+            #[invalidates(one($id), tag = "made")]
+            async fn drop_one(&self, $id: $ty) {}
+
+            #[refreshes(one($id))]
+            async fn put_one(&self, $id: $ty) -> $ty {
+                $id
+            }
+        }
+    };
+}
+
+define_service!(Made, id: u64, "made:<id>", "made:<id>");
+
+/// Its derive is made by a macro.
+macro_rules! define_key {
+    ($name:ident { $($field:ident),+ }, $key:literal) => {
+        #[derive(CacheKey)]
+        #[cache_key($key)]
+        struct $name {
+            $($field: u8),+
+        }
+    };
+}
+
+define_key!(MadeKey { left, right }, "<left>:<right>");
+
+#[cached(key = "made_key:<key>")]
+async fn by_made_key(key: MadeKey) -> u8 {
+    key.left + key.right
+}
 
 /// Local names that an expansion might use.
 #[cached(key = "locals:<__key>:<__call>:<key>:<cache>")]
@@ -188,9 +298,24 @@ async fn expansions_live_among_a_users_names_and_lints() {
     assert_eq!(shadow::two(1).await, Ok(1));
     assert_eq!(shadow::three("abc").await, Ok(3));
     assert_eq!(shadow::write(1).await, 1);
+    assert_eq!(shadow::put(1).await, Ok(1));
+    assert_eq!(shadow::many(&[1, 2]).await, Ok(vec![(1, 1), (2, 2)]));
+    assert_eq!(shadow::Named::name(&shadow::Users, 1).await, 1);
+    let place = shadow::Place { topic: "t".into(), depth: 1 };
+    assert_eq!(shadow::placed(&place, &shadow::Hashed(2)).await, 3);
+    assert_eq!(place.topic, "t");
     assert_eq!(renamed::get(1).await, 1);
     renamed::set(renamed::Id(1).0).await;
+    assert_eq!(renamed::put(1).await, 1);
+    assert_eq!(renamed::all(&[1, 3]).await, [(1, 1), (3, 3)]);
+    assert_eq!(renamed::Users.user(1).await, 1);
     assert_eq!(defined("x".into()).await, "x");
+    assert_eq!(Made.one(1).await, 1);
+    assert_eq!(Made.many(&[1, 2]).await, [(1, 1), (2, 2)]);
+    Made.drop_one(1).await;
+    assert_eq!((Made.put_one(1).await, Made.refresh_one(1).await, Made.peek_one(1).await), (1, 1, Some(1)));
+    assert_eq!(Made.key_one(1), "made:1");
+    assert_eq!(by_made_key(MadeKey { left: 1, right: 2 }).await, 3);
     assert_eq!(locals(1, 2, 3, 4).await, 16);
     let service = Service::default();
     assert_eq!(service.a(1, "ab").await, Ok(4));

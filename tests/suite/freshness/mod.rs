@@ -1,5 +1,6 @@
 //! Past the ttl, near its end, and switched off.
 
+mod lengths;
 mod lifetimes;
 mod stale;
 
@@ -128,8 +129,13 @@ impl Service {
 
 /// Polls a condition that another task brings about.
 async fn until(holds: impl Fn() -> bool) {
+    until_async(async || holds()).await;
+}
+
+/// The same where looking takes a call.
+async fn until_async(holds: impl AsyncFn() -> bool) {
     let limit = tokio::time::Instant::now() + Duration::from_secs(20);
-    while !holds() {
+    while !holds().await {
         assert!(tokio::time::Instant::now() < limit, "it never came about");
         tokio::time::sleep(Duration::from_millis(1)).await; // lets the other task run
     }

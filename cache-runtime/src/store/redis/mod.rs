@@ -23,6 +23,12 @@
 //! when an entry has tags that the caller does not know, when the server does not know a script,
 //! and at the first use of a namespace on a new connection.
 //!
+//! # One load among processes
+//!
+//! Who finds a lease taken waits for a message (`wake`), and looks by itself now and then, in case none comes.
+//! On one machine a waiter has its answer 0.1 to 0.4 ms after the other process's load has ended (medians of
+//! several runs). The lease is renewed while the load runs, and ends by itself after its holder has died.
+//!
 //! # A cluster
 //!
 //! What one script touches is in one slot: a value and its lease, and the stamps of a namespace. An operation
