@@ -60,7 +60,7 @@
 //! | `registry` | the annotated functions of the program, and which of them clash |
 //! | `scope`, `claims`, `task` | what a task is told, which refreshes run, background work |
 //! | `test_kit` | for users' tests, under the feature of that name: a cache per test, faults, assertions |
-//! | `stats`, `registry`, `report`, `error`, `config` | figures, the functions of the program, the log, errors, settings |
+//! | `stats`, `report`, `error`, `config` | figures, the log, errors, settings |
 //!
 //! Dependencies point one way: macros name `__private`; `cache` and `call` use `near`, `store`,
 //! `flight` and `invalidate`; those use the rest. A store knows nothing of functions or policies.

@@ -120,6 +120,7 @@ async fn set_free_name(cache: &Cache, id: u64, name: &str) -> String {
 
 on_each_backend!(
     a_refresh_keeps_the_options_of_a_free_function,
+    functions_of_one_path_are_told_apart,
     a_writer_invalidates_after_ok_and_not_after_err,
     a_writer_may_have_several_targets,
     a_dropped_writer_invalidates_all_the_same,
@@ -202,6 +203,29 @@ async fn a_refresh_keeps_the_options_of_a_free_function(setup: Setup) {
     assert_eq!(free_name(cache, 7, "loaded").await, "written 7");
     setup.clock.advance(Duration::from_secs(5));
     assert_eq!(free_name(cache, 7, "loaded").await, "loaded 7");
+}
+
+/// Two in blocks of one function have one path.
+async fn functions_of_one_path_are_told_apart(setup: Setup) {
+    let cache = &setup.cache;
+    {
+        #[cached(key = "in_a_block:<id>", cache = cache, skip(cache, text))]
+        async fn in_a_block(cache: &Cache, id: u32, text: &str) -> String {
+            format!("{text} {id}")
+        }
+        assert_eq!(in_a_block(cache, 7, "old").await, "old 7");
+        invalidate_in_a_block(cache, 7).await.unwrap();
+        assert_eq!(in_a_block(cache, 7, "new").await, "new 7");
+    }
+    {
+        #[cached(key = "in_a_block:<id>", version = 2, cache = cache, skip(cache, text))]
+        async fn in_a_block(cache: &Cache, id: u32, text: &str) -> String {
+            format!("{text} {id}, the second")
+        }
+        assert_eq!(in_a_block(cache, 7, "old").await, "old 7, the second");
+        invalidate_in_a_block(cache, 7).await.unwrap();
+        assert_eq!(in_a_block(cache, 7, "new").await, "new 7, the second");
+    }
 }
 
 async fn a_refresh_that_was_overtaken_becomes_an_invalidation(setup: Setup) {

@@ -35,7 +35,8 @@
 //! that needs both sends to both at once, so it takes as long as the slower of the two. A master that
 //! cannot be reached takes its own names with it, and its namespaces where it has the stamps. Names that
 //! have moved are followed within the same deadline. While a slot is on its way, values are read and
-//! keys and patterns invalidated as ever; a load whose key is in it, or any whose stamps are, goes without the
+//! keys invalidated; a pattern while slots keep moving, or tags while their own slot moves, may fail and is
+//! retried; a load whose key is in it, or any whose stamps are, goes without the
 //! cache, since value and lease may be at two nodes just then.
 //!
 //! A replica that takes over may lack what its master acknowledged last. The restart guard makes everything of a
