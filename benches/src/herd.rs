@@ -11,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use cache_test_support::RedisServer;
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     peers::{
         concurrent_cached,
         moka::{self, Moka},
-        ours,
+        multi_tier_cache, ours,
     },
     report::{Better, Outcome},
 };
@@ -28,6 +29,10 @@ const ROUNDS: usize = 7;
 
 pub fn run() -> Vec<Outcome> {
     let runtime = model::threads(2);
+    let server = RedisServer::start();
+    if let Err(error) = runtime.block_on(multi_tier_cache::connect(&server.url())) {
+        eprintln!("{}: not set up: {error}", multi_tier_cache::NAME);
+    }
     vec![
         herd(&runtime, "herd, one key", "10,000 callers of one key", 1),
         herd(&runtime, "herd, 100 keys", "10,000 callers of 100 keys", 100),
@@ -50,6 +55,7 @@ fn herd(runtime: &Runtime, name: &'static str, workload: &str, keys: u64) -> Out
             contender(ours::NAME, Box::new(|| until_answered(runtime, keys, ours::slow))),
             contender(concurrent_cached::BY_KEY, Box::new(|| until_answered(runtime, keys, concurrent_cached::slow))),
             contender(moka::NAME, Box::new(move || until_answered(runtime, keys, with_moka.clone()))),
+            contender(multi_tier_cache::NAME, Box::new(|| until_answered(runtime, keys, multi_tier_cache::slow))),
         ],
     );
     let loads = counts.most(ours::NAME);

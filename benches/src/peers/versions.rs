@@ -58,7 +58,7 @@ pub mod by_key {
     }
 
     pub async fn invalidate(id: u64) -> bool {
-        VERSION.write().await.cache_remove(&id);
+        let _ = VERSION.write().await.cache_remove(&id);
         true
     }
 }
