@@ -39,6 +39,9 @@
 //! retried; a load whose key is in it, or any whose stamps are, goes without the
 //! cache, since value and lease may be at two nodes just then.
 //!
+//! A write by hand takes its lease where the stamps are not, so the lease does not say what it is born under:
+//! loads wait for it to its end, also when a tag or the namespace is invalidated meanwhile.
+//!
 //! A replica that takes over may lack what its master acknowledged last. The restart guard makes everything of a
 //! namespace invalid when it meets a master that the namespace does not know, so a takeover is a
 //! cold start, as a restart is. One thing it cannot see: a master that nobody has asked for anything since it was
