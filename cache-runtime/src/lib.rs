@@ -162,6 +162,7 @@ mod key;
 mod lifetime;
 mod near;
 mod policy;
+mod prehashed;
 mod registry;
 mod report;
 mod schema;

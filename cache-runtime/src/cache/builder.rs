@@ -358,7 +358,7 @@ impl Builder {
             faults,
         } = self;
         let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        let store = store.unwrap_or_else(|| Arc::new(LocalStore::new(settings.local_max_bytes, clock.clone())));
+        let store = store.unwrap_or_else(|| Arc::new(embedded(&settings, clock.clone())));
         #[cfg(feature = "test-kit")]
         let store = faults.map_or_else(|| Arc::clone(&store), |faults| faults.around(Arc::clone(&store)));
         let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
@@ -399,6 +399,12 @@ impl Builder {
         registry::check();
         Cache { inner, space }
     }
+}
+
+/// Without room for decoded values near, the embedded store keeps them encoded.
+fn embedded(settings: &Settings, clock: Clock) -> LocalStore {
+    let keeping = if settings.near_max_bytes > 0 { LocalStore::keeping_decoded } else { LocalStore::new };
+    keeping(settings.local_max_bytes, clock)
 }
 
 #[cfg(test)]

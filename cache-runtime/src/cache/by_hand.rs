@@ -9,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Cache, write::Draft};
+use super::{
+    Cache,
+    write::{Contents, Draft},
+};
 use crate::{
     __private::{Errors as _, Res},
     call::{self, Looked},
@@ -152,7 +155,8 @@ impl Cache {
         // As it is: the server adds to it.
         let payload = Payload::new(by.to_string().into_bytes());
         let (life, keep) = Lifetime::of(self.inner.settings.ttl).from(self.inner.clock.now());
-        let fresh = Value { life, keep, tags: Vec::new(), shape: UNKNOWN, format: Format::JSON, payload };
+        let fresh =
+            Value { life, keep, tags: Vec::new(), shape: UNKNOWN, format: Format::JSON, payload, decoded: None };
         let increment = Increment { key: &key, by, fresh };
         let sum = self.inner.store.increment(&self.space.namespace, increment).await;
         self.inner.epochs.advance(crate::epoch::Epochs::key(&self.space.full_key(&key)));
@@ -260,7 +264,12 @@ impl<'a> Write<'a> {
     fn draft(&self) -> Result<Option<Draft>> {
         let lifetime = Lifetime::of(self.ttl.unwrap_or(self.cache.inner.settings.ttl));
         let encoded = self.encoded.clone()?;
-        Ok((!lifetime.is_over()).then(|| Draft { encoded, lifetime, tags: self.tags.clone(), shape: UNKNOWN }))
+        Ok((!lifetime.is_over()).then(|| Draft {
+            contents: Contents::Encoded(encoded),
+            lifetime,
+            tags: self.tags.clone(),
+            shape: UNKNOWN,
+        }))
     }
 
     async fn put(self) -> Result<()> {

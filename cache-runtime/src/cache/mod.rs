@@ -24,7 +24,7 @@ pub use builder::Builder;
 pub use by_hand::{Add, GetOrLoad, Set, SetMany};
 #[cfg(feature = "test-kit")]
 pub(crate) use global::Global;
-pub(crate) use write::Draft;
+pub(crate) use write::{Contents, Draft};
 
 use crate::{
     __private::Function,

@@ -10,21 +10,51 @@
 use crate::{
     cache::Cache,
     call::Leased,
-    codec::{Encoded, Place},
+    codec::{Decoded, Encoded, Packed, Place},
     error::{Error, Result},
     invalidate::{self, Target},
     lifetime::Lifetime,
     stats::Count,
-    store::{Fill, Filled, Format, Found, Over, Seized, Seizure, Stamp, Value},
+    store::{Content, Fill, Filled, Format, Found, Over, Payload, Seized, Seizure, Stamp, Value},
 };
 
 /// How often a write begins anew because another writer came between.
 const ATTEMPTS: u32 = 16;
 
+/// A value in the form in which the store is given it.
+#[derive(Debug, Clone)]
+pub(crate) enum Contents {
+    Encoded(Encoded),
+    /// For a store that keeps values as they are. They are neither compressed nor encrypted.
+    Decoded(Decoded),
+}
+
+impl Contents {
+    /// The length of its encoded form.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.len(),
+            Self::Decoded(decoded) => decoded.encoded_len(),
+        }
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Encoded(encoded) if encoded.is_absent())
+    }
+
+    /// The value as it is, where it is at hand.
+    pub(crate) fn packed(&self) -> Option<&Packed> {
+        match self {
+            Self::Encoded(_) => None,
+            Self::Decoded(decoded) => Some(decoded.packed()),
+        }
+    }
+}
+
 /// A value on its way into the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
-    pub(crate) encoded: Encoded,
+    pub(crate) contents: Contents,
     pub(crate) lifetime: Lifetime,
     pub(crate) tags: Vec<Box<str>>,
     pub(crate) shape: u64,
@@ -34,13 +64,14 @@ impl Draft {
     /// What the store is given under a key; the life begins now.
     pub(crate) fn seal(&self, cache: &Cache, key: &str, stamp: Stamp) -> Result<Value> {
         let Cache { inner, space } = cache;
-        if inner.settings.coding.leaves_as_it_is(&self.encoded) {
-            return Ok(self.unsealed(cache));
-        }
+        let encoded = match &self.contents {
+            Contents::Encoded(encoded) if !inner.settings.coding.leaves_as_it_is(encoded) => encoded,
+            _ => return Ok(self.unsealed(cache)),
+        };
         let full_key = space.full_key(key);
         let born = (stamp.incarnation, stamp.born);
         let place = Place { full_key: &full_key, born, tags: &self.tags, shape: self.shape };
-        let sealed = inner.settings.coding.seal(&self.encoded, place);
+        let sealed = inner.settings.coding.seal(encoded, place);
         let (format, payload) = sealed.map_err(|message| Error::encode_value(key, message))?;
         Ok(Value { format, payload, ..self.unsealed(cache) })
     }
@@ -48,14 +79,18 @@ impl Draft {
     /// The same for a value that does not leave this process.
     pub(crate) fn unsealed(&self, cache: &Cache) -> Value {
         let (life, keep) = self.lifetime.from(cache.inner.clock.now());
-        let Encoded { content, bytes } = self.encoded.clone();
-        Value { life, keep, tags: self.tags.clone(), shape: self.shape, format: Format::plain(content), payload: bytes }
+        let (content, payload, decoded) = match self.contents.clone() {
+            Contents::Encoded(Encoded { content, bytes }) => (content, bytes, None),
+            Contents::Decoded(decoded) => (Content::Json, Payload::default(), Some(decoded)),
+        };
+        let format = Format::plain(content);
+        Value { life, keep, tags: self.tags.clone(), shape: self.shape, format, payload, decoded }
     }
 
     /// Whether the value may be stored, which is said before it is compressed: what reads it needs room
     /// for all of it.
     pub(crate) fn fits(&self, cache: &Cache) -> bool {
-        self.encoded.len() <= cache.inner.settings.max_value_bytes
+        self.contents.len() <= cache.inner.settings.max_value_bytes
     }
 }
 
@@ -141,7 +176,7 @@ impl Cache {
             return Ok(());
         }
         self.inner.counters.add(None, Count::TooLarge);
-        let (len, limit) = (draft.encoded.len(), self.inner.settings.max_value_bytes);
+        let (len, limit) = (draft.contents.len(), self.inner.settings.max_value_bytes);
         Err(Error::encode_value(key, format!("it takes {len} bytes and `max_value_bytes` is {limit}")))
     }
 }

@@ -2,14 +2,18 @@
 
 use std::{borrow::Borrow, sync::Arc};
 
-use super::{Cached, Call, Enter, Refresh, report_key, slide, stale};
+use super::{
+    Cached, Call, Enter, Refresh,
+    held::{self, Held},
+    report_key, slide, stale,
+};
 use crate::{
     __private::{Function, Shape, Shaped},
     cache::{Cache, Space},
     clock::Millis,
     codec::{Codec, Packed},
     key::{self, KeyWriter, RawArgs, Rendered},
-    near::{AtHandCall, NearEntry},
+    near::{AtHandCall, Found},
     policy::Policy,
     scope::{self, Scope},
     stats::Count,
@@ -89,7 +93,11 @@ fn at_hand<S: Shape>(
     }
     let call = AtHandCall::new(function.number(), cache.space.number, args)?;
     let take = |value: Option<&Packed>| Cached::<S>::from_near(codec, value).map(Cached::into_return);
-    near.at_hand(&call, inner.present(), inner.clock.now(), take)
+    let Found { answer, told } = near.at_hand(&call, inner.present(), inner.clock.now(), take)?;
+    if let Some(entry) = told {
+        held::tell(cache, function, &entry);
+    }
+    Some(answer)
 }
 
 /// As [`enter`], for a call by hand.
@@ -173,29 +181,16 @@ fn near_hit<S: Shape>(
     }
     let function = call.map(|(function, _)| function);
     let space = cache.space_of(function);
-    // Noted before anything is read: an invalidation that fails from here on is seen here or in
-    // the entry's epoch.
-    if inner.pending.len() > 0 && inner.pending.blocks(&space, key.key(), &[]) {
-        return None;
-    }
     let now = inner.clock.now();
-    let entry = inner.near_entry(key.full_bytes(), now)?;
+    let held = Held::find(inner, &space, key, codec.is_stored(), now)?;
     let policy = function.map_or(&Policy::DEFAULT, |function| &function.plan().policy);
-    let due = due(policy, &space, key, cache, entry.life, now)?;
-    let cached = Cached::<S>::from_near(codec, entry.value.as_ref())?;
-    keep_at_hand(cache, call, &entry);
-    Some((cached.into_return(), due))
-}
-
-/// A hit of a sliding value is more than its answer.
-fn keep_at_hand(cache: &Cache, call: Option<(&'static Function, Option<RawArgs>)>, entry: &Arc<NearEntry>) {
-    let Some((function, Some(args))) = call else { return };
-    let policy = &function.plan().policy;
-    if let (Some(near), false) = (&cache.inner.near, policy.sliding)
-        && let Some(call) = AtHandCall::new(function.number(), cache.space.number, args)
-    {
-        near.keep_at_hand(call, entry, stale::next_due(policy, entry.life), || cache.inner.counters.own_hits(function));
+    let due = due(policy, &space, key, cache, held.life(), now)?;
+    let cached = Cached::<S>::from_near(codec, held.value())?;
+    // A hit of a sliding value is more than its answer.
+    if let (Some((function, Some(args))), false) = (call, policy.sliding) {
+        held.keep_at_hand(cache, (function, args), &space, key);
     }
+    Some((cached.into_return(), due))
 }
 
 /// What is due on a hit; `None` if the value is too old to be a hit.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     __private::{Shape, whole_outcome},
-    cache::{Cache, Draft},
+    cache::{Cache, Contents, Draft, Inner},
     codec::{Encoded, Packed},
     epoch::Epochs,
     error::Error,
@@ -56,13 +56,16 @@ impl<S: Shape + 'static> Call<'_, S> {
         how: Keep,
         waited_for: bool,
     ) -> Kept {
-        let packed = |wanted: bool| wanted.then(|| self.codec.pack(value));
-        let Some(view) = view else { return Kept { packed: packed(waited_for), proof: None } };
+        let pack = |wanted: bool| wanted.then(|| self.codec.pack(value));
+        let Some(view) = view else { return Kept { packed: pack(waited_for), proof: None } };
         let Some(parcel) = self.parcel(value) else {
             Box::pin(self.drop_replaced(&view, leased)).await;
-            return Kept { packed: packed(waited_for), proof: None };
+            return Kept { packed: pack(waited_for), proof: None };
         };
-        let packed = packed(waited_for || self.fills_near());
+        let packed = match parcel.contents.packed() {
+            Some(packed) => waited_for.then(|| Packed::clone(packed)),
+            None => pack(waited_for || self.fills_near()),
+        };
         let proof = self.keep(parcel, &view, leased, how, packed.clone()).await;
         Kept { packed, proof }
     }
@@ -82,7 +85,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// The stored form of a `None`, if the function caches that.
     pub(super) fn parcel_of_none(&self) -> Option<Draft> {
         Some(Draft {
-            encoded: Encoded::absent(),
+            contents: Contents::Encoded(Encoded::absent()),
             lifetime: Lifetime::under(self.policy(), self.policy().negative_ttl?),
             tags: self.tags.clone(),
             shape: crate::schema::UNKNOWN,
@@ -137,10 +140,9 @@ impl<S: Shape + 'static> Call<'_, S> {
         if lifetime.is_over() {
             return None;
         }
-        let encoded = match self.codec.encode(value, &self.cache.inner.settings.coding) {
-            None => Encoded::nothing(),
-            Some(Ok(encoded)) => encoded,
-            Some(Err(message)) => {
+        let contents = match self.contents(value) {
+            Ok(contents) => contents,
+            Err(message) => {
                 self.failed("encoding a value", &Error::encode_value(self.key(), message));
                 return None;
             }
@@ -149,14 +151,26 @@ impl<S: Shape + 'static> Call<'_, S> {
         tags.extend(by_value.tags.as_ref().map(|tags| tags(value)).into_iter().flatten());
         tags.sort_unstable();
         tags.dedup();
-        let parcel = Draft { encoded, lifetime, tags, shape: self.codec.shape() };
+        let parcel = Draft { contents, lifetime, tags, shape: self.codec.shape() };
         if !parcel.fits(&self.cache) {
             self.count(Count::TooLarge);
-            let bytes = parcel.encoded.len();
+            let bytes = parcel.contents.len();
             tracing::debug!(key = self.key(), bytes, "a value is longer than max_value_bytes and is not stored");
             return None;
         }
         Some(parcel)
+    }
+
+    /// A value as it is where the store keeps it so, else encoded.
+    fn contents(&self, value: &S::Value) -> Result<Contents, String> {
+        let Inner { settings, store, .. } = &*self.cache.inner;
+        if store.keeps_decoded()
+            && let Some(decoded) = self.codec.decoded(value, &settings.coding)
+        {
+            return decoded.map(Contents::Decoded);
+        }
+        let encoded = self.codec.encode(value, &settings.coding);
+        encoded.unwrap_or_else(|| Ok(Encoded::nothing())).map(Contents::Encoded)
     }
 
     /// What the store is given of a value, bound to what was in force before its load.
@@ -213,12 +227,12 @@ impl<S: Shape + 'static> Call<'_, S> {
             Keep::Missing => view.fence,
             Keep::Replacing => self.outdate_readers(view.fence),
         };
-        if current && self.fills_near() && (packed.is_some() || parcel.encoded.is_absent()) {
+        if current && self.fills_near() && (packed.is_some() || parcel.contents.is_absent()) {
             let near = NearValue {
                 packed,
                 life,
                 tags: &parcel.tags,
-                bytes: (parcel.encoded.len() as u64).max(size_of::<S::Value>() as u64),
+                bytes: (parcel.contents.len() as u64).max(size_of::<S::Value>() as u64),
             };
             let origin = if self.codec.is_stored() { Origin::Store } else { Origin::Here };
             near.insert(&self.cache, &self.full_key, fence, origin);
@@ -237,12 +251,13 @@ impl<S: Shape + 'static> Call<'_, S> {
         self.cache.put(self.key(), &Draft { shape: 0, ..parcel }).await.is_ok()
     }
 
-    /// Whether a value is kept near as it is stored. Where others' changes are heard, one's own
-    /// are too, and may be heard before or after the store's answer: the entry would be out of
+    /// Whether a value is kept near as it is stored. A store that keeps it as it is answers for it
+    /// itself. Where others' changes are heard, one's own are too, and may be heard before or after the store's answer: the entry would be out of
     /// date at once. There the next read keeps the value near.
     pub(super) fn fills_near(&self) -> bool {
         let inner = &self.cache.inner;
-        !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none())
+        let is_kept_by_store = inner.store.keeps_decoded();
+        !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none() && !is_kept_by_store)
     }
 
     /// Makes what readers of this process hold out of date, and says how to keep the new value:

@@ -185,7 +185,10 @@ impl<T> Reader<'_, T> {
         }
         match read_value(self.cache, full_key, &entry, self.codec, self.function.is_none()) {
             Ok((value, bytes)) => {
-                keep_near(self.cache, full_key, head, value.as_ref(), bytes, self.codec, fence);
+                // What is kept as it is in the store is as near as can be.
+                if entry.decoded.is_none() {
+                    keep_near(self.cache, full_key, head, value.as_ref(), bytes, self.codec, fence);
+                }
                 Looked::Found(value, head.life)
             }
             Err(message) => Looked::Unreadable(message),
@@ -205,6 +208,16 @@ fn read_value<T>(
     let content = head.format.content;
     if content != Content::Absent && codec.is_foreign(head.shape) {
         return Err("it was written as another shape of this type".to_owned());
+    }
+    if let Some(decoded) = &entry.decoded {
+        return match codec.unpack(decoded.packed()) {
+            Some(value) => Ok((Some(value), decoded.encoded_len())),
+            // It was loaded as another type, and may read as this one.
+            None => {
+                let (content, bytes) = decoded.encode()?;
+                codec.decode(content, &bytes).map(|value| (Some(value), bytes.len()))
+            }
+        };
     }
     let bytes = settings.coding.open(full_key, head, &entry.payload, settings.max_value_bytes, by_hand)?;
     let value = match content {
@@ -250,6 +263,14 @@ pub(crate) struct NearValue<'a> {
 
 impl NearValue<'_> {
     /// Keeps the value with the epoch under which its read or load began.
+    pub(crate) fn insert(self, cache: &Cache, full_key: &Arc<str>, fence: Fence, origin: Origin) {
+        let Some(near) = &cache.inner.near else { return };
+        if let Some(entry) = self.into_entry(cache, full_key, fence, origin) {
+            near.insert(entry);
+        }
+    }
+
+    /// The value with the epoch under which its read or load began, unless it is out of date already.
     ///
     /// The epochs of the tags are taken now, since they are known only now:
     ///
@@ -260,24 +281,28 @@ impl NearValue<'_> {
     ///
     /// An invalidation of a tag advances `any_tag` first and the tag second, so one that 3 has
     /// seen is seen by 4, and one that 3 has not seen makes the entry out of date.
-    pub(crate) fn insert(self, cache: &Cache, full_key: &Arc<str>, fence: Fence, origin: Origin) {
+    pub(super) fn into_entry(
+        self,
+        cache: &Cache,
+        full_key: &Arc<str>,
+        fence: Fence,
+        origin: Origin,
+    ) -> Option<NearEntry> {
         let Cache { inner, space } = cache;
-        let Some(near) = &inner.near else { return };
         let slots = tag_slots(space, self.tags);
         let of_tags = inner.epochs.of(slots.iter().copied());
         if !slots.is_empty() && fence.any_tag != inner.epochs.of([space.any_tag]) {
-            return;
+            return None;
         }
         let mut epoch = fence.own.and(of_tags);
         let mut generation = None;
         if let (Some(coherence), Origin::Store) = (&inner.coherence, origin) {
-            let Some(heard) = fence.heard else { return };
-            let Some(of_others) = heard.with_tags(coherence, &slots, space.any_tag) else { return };
-            epoch = epoch.and(of_others);
+            let heard = fence.heard?;
+            epoch = epoch.and(heard.with_tags(coherence, &slots, space.any_tag)?);
             generation = Some(heard.generation());
         }
         let view = NearView { epoch, generation, own: space.slots(full_key), tags: slots };
-        near.insert(NearEntry::new(Arc::clone(full_key), self.packed, self.life, view, self.bytes));
+        Some(NearEntry::new(Arc::clone(full_key), self.packed, self.life, view, self.bytes))
     }
 }
 

@@ -10,6 +10,7 @@ mod batch;
 mod budget;
 mod enter;
 mod fill;
+mod held;
 mod lead;
 mod load;
 mod look_up;

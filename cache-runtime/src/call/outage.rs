@@ -35,7 +35,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             packed: Some(self.codec.pack(value)),
             life: Life { since, fresh_until: end, dead_at: end },
             tags: &parcel.tags,
-            bytes: parcel.encoded.len() as u64,
+            bytes: parcel.contents.len() as u64,
         };
         kept.insert(&self.cache, &self.full_key, fence, Origin::Store);
     }

@@ -206,6 +206,33 @@ pub(super) fn encode<T: serde::Serialize + ?Sized>(value: &T, codec: Codec) -> R
     Ok(Encoded { content, bytes: Payload::new(bytes) })
 }
 
+/// The length of a value's encoded form.
+pub(super) fn measure<T: serde::Serialize + ?Sized>(value: &T, codec: Codec) -> Result<usize, String> {
+    match codec {
+        Codec::Json => {
+            let mut counted = Counted(0);
+            serde_json::to_writer(&mut counted, value).map_err(|error| super::describe(&error))?;
+            Ok(counted.0)
+        }
+        #[cfg(feature = "msgpack")]
+        Codec::MessagePack => encode(value, codec).map(|encoded| encoded.len()),
+    }
+}
+
+/// Counts what is written, and keeps nothing of it.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads an encoded value.
 pub(super) fn decode<T: serde::de::DeserializeOwned>(content: Content, bytes: &[u8]) -> Result<T, String> {
     match content {

@@ -10,11 +10,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{schema, store::Content};
 
 pub(crate) mod coding;
+mod decoded;
 mod encrypt;
 mod lz4;
 mod message_pack;
 
 pub(crate) use coding::{Coding, Encoded, Place};
+pub use decoded::Decoded;
 #[cfg(feature = "encrypt")]
 pub(crate) use encrypt::Keys;
 
@@ -55,6 +57,8 @@ pub struct Codec<T> {
 struct Bytes<T> {
     encode: fn(&T, coding::Codec) -> Result<Encoded, String>,
     decode: fn(Content, &[u8]) -> Result<T, String>,
+    measure: fn(&T, coding::Codec) -> Result<usize, String>,
+    encode_packed: decoded::Encode,
     shape: fn() -> u64,
 }
 
@@ -75,7 +79,13 @@ impl<T: Stored> Codec<T> {
     /// Bytes that stores keep.
     #[must_use]
     pub(crate) fn stored() -> Self {
-        let bytes = Bytes { encode: coding::encode::<T>, decode: coding::decode::<T>, shape: schema::fingerprint::<T> };
+        let bytes = Bytes {
+            encode: coding::encode::<T>,
+            decode: coding::decode::<T>,
+            measure: coding::measure::<T>,
+            encode_packed: encode_packed::<T>,
+            shape: schema::fingerprint::<T>,
+        };
         Self { bytes: Some(bytes), pack: pack::<T>, unpack: unpack::<T> }
     }
 }
@@ -102,6 +112,16 @@ impl<T> Codec<T> {
     /// The encoded form; `None` for values that have none.
     pub(crate) fn encode(&self, value: &T, coding: &Coding) -> Option<Result<Encoded, String>> {
         self.bytes.map(|bytes| (bytes.encode)(value, coding.codec))
+    }
+
+    /// The value as it is, for a store that keeps it so; `None` for values that no store keeps.
+    pub(crate) fn decoded(&self, value: &T, coding: &Coding) -> Option<Result<Decoded, String>> {
+        let Bytes { measure, encode_packed, .. } = self.bytes?;
+        let len = match measure(value, coding.codec) {
+            Ok(len) => len,
+            Err(message) => return Some(Err(message)),
+        };
+        Some(Ok(Decoded::new(self.pack(value), len, coding.codec, encode_packed)))
     }
 
     pub(crate) fn decode(&self, content: Content, bytes: &[u8]) -> Result<T, String> {
@@ -151,6 +171,11 @@ fn describe(error: &serde_json::Error) -> String {
 
 fn pack<T: Shared>(value: &T) -> Packed {
     Arc::new(value.clone())
+}
+
+fn encode_packed<T: Stored>(packed: &Packed, codec: coding::Codec) -> Result<Encoded, String> {
+    let value = packed.downcast_ref::<T>().ok_or("it is of another type than it was packed as")?;
+    coding::encode(value, codec)
 }
 
 fn unpack<T: Shared>(packed: &Packed) -> Option<T> {

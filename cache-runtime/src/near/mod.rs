@@ -11,7 +11,7 @@
 mod at_hand;
 
 use std::{
-    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    hash::{BuildHasher, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -21,13 +21,14 @@ use std::{
 use foldhash::fast::RandomState;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync};
 
-pub(crate) use self::at_hand::AtHandCall;
-use self::at_hand::{AtHand, Found, News};
+use self::at_hand::{AtHand, News};
+pub(crate) use self::at_hand::{AtHandCall, Found};
 use crate::{
     clock::Millis,
     codec::Packed,
     coherence::Coherence,
     epoch::{Epoch, Epochs, Slot},
+    prehashed::Prehashed,
     stats::OwnHits,
     store::Life,
 };
@@ -95,6 +96,10 @@ impl NearEntry {
         Self::new(Arc::clone(&self.full_key), self.value.clone(), life, self.view.clone(), self.bytes)
     }
 
+    pub(crate) fn full_key(&self) -> &str {
+        &self.full_key
+    }
+
     fn may_be_served(&self, present: Present<'_>, now: Millis) -> bool {
         now < self.life.dead_at && self.view.is_current(present)
     }
@@ -136,27 +141,9 @@ impl Lifecycle<u64, Arc<NearEntry>> for Leaving {
     }
 }
 
-/// For keys that are hashes already.
-#[derive(Clone, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// By the hash of the full key. The entry tells whether it is the one that was meant: of two keys with
 /// one hash the map holds the later one, and the other is a miss.
-type Map = sync::Cache<u64, Arc<NearEntry>, ByBytes, BuildHasherDefault<AsItIs>, Leaving>;
+type Map = sync::Cache<u64, Arc<NearEntry>, ByBytes, Prehashed, Leaving>;
 
 pub(crate) struct Near {
     map: Map,
@@ -180,7 +167,7 @@ impl Near {
             .build()
             .ok()?;
         let leaving = Leaving::default();
-        let map = Map::with_options(options, ByBytes, BuildHasherDefault::default(), leaving.clone());
+        let map = Map::with_options(options, ByBytes, Prehashed::default(), leaving.clone());
         Some(Self { map, hasher: RandomState::default(), at_hand: AtHand::new(max_bytes), leaving })
     }
 
@@ -191,7 +178,8 @@ impl Near {
     }
 
     /// What `take` makes of the value that this thread has at hand for these arguments, under the
-    /// same conditions as [`get`](Self::get). It is counted as a hit.
+    /// same conditions as [`get`](Self::get). It is counted as a hit. Every so often the entry comes
+    /// along, for [`tell`](Self::tell).
     #[inline(always)]
     pub(crate) fn at_hand<R>(
         &self,
@@ -199,31 +187,26 @@ impl Near {
         present: Present<'_>,
         now: Millis,
         take: impl FnOnce(Option<&Packed>) -> Option<R>,
-    ) -> Option<R> {
+    ) -> Option<Found<R>> {
         let is_current = |entry: &NearEntry| !entry.is_gone() && entry.may_be_served(present, now);
-        let Found { answer, told } = self.at_hand.find(call, self.news(present), now, is_current, take)?;
-        if let Some(entry) = told {
-            self.tell(&entry);
-        }
-        Some(answer)
+        self.at_hand.find(call, self.news(present), now, is_current, take)
     }
 
     /// Tells the map that an entry is in use.
-    #[cold]
-    fn tell(&self, entry: &NearEntry) {
+    pub(crate) fn tell(&self, entry: &NearEntry) {
         self.map.get(&self.hash(entry.full_key.as_bytes()));
     }
 
-    /// Has an entry at hand for the next call with these arguments on this thread, until `until`.
-    /// `hits` is where this thread counts them.
+    /// Has an entry at hand for the next call with these arguments on this thread, until `until`; it is
+    /// asked for if there is a place. `hits` is where this thread counts them.
     pub(crate) fn keep_at_hand(
         &self,
         call: AtHandCall,
-        entry: &Arc<NearEntry>,
         until: Millis,
+        entry: impl FnOnce() -> Option<Arc<NearEntry>>,
         hits: impl FnOnce() -> OwnHits,
     ) {
-        self.at_hand.keep(call, entry, until, hits);
+        self.at_hand.keep(call, until, entry, hits);
     }
 
     #[inline]

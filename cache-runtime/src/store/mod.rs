@@ -15,8 +15,9 @@
 //! were read before its load ([`Stamp`]) and is valid while the nonce is the same and no tag of
 //! it was stamped later. What is missing is invalid: a lost stamp never revives an entry.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+pub use crate::codec::Decoded;
 use crate::{error::Result, stats::BreakerStats};
 
 pub(crate) mod broken;
@@ -64,6 +65,19 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// One more round trip when a stamp was missing and had to be made, or when an entry has
     /// tags that are not in `tags`.
     fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading>;
+
+    /// Whether values may be given to it as they are, undone by no encoding. Only a store that nobody
+    /// else reads can keep such.
+    fn keeps_decoded(&self) -> bool {
+        false
+    }
+
+    /// The entry under a key if it is held as it is and a read would find it: for a look before a
+    /// future is made.
+    fn at_once(&self, space: &Namespace, key: &str) -> Option<Arc<Entry>> {
+        let _ = (space, key);
+        None
+    }
 
     /// Takes the right to fill a key.
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease>;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::Format;
+use super::{Decoded, Format};
 use crate::clock::Millis;
 
 /// A random number that no other attempt has: of a lease and the fill under it, or of a
@@ -73,17 +73,19 @@ pub struct Head {
     pub format: Format,
 }
 
-/// One entry: its head and the encoded value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One entry: its head and the value.
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// All but the value.
     pub head: Head,
-    /// The encoded value.
+    /// The encoded value; empty where it is kept as it is.
     pub payload: Payload,
+    /// The value as it is, in a store that keeps such ([`Store::keeps_decoded`](super::Store::keeps_decoded)).
+    pub decoded: Option<Decoded>,
 }
 
-/// Encoded bytes that clone cheaply. Their `Debug` shows the length only.
-#[derive(Clone, PartialEq, Eq)]
+/// Encoded bytes that clone cheaply. Their `Debug` shows the length only. By default there are none.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload {
     bytes: Arc<[u8]>,
     start: usize,
@@ -260,8 +262,10 @@ pub struct Value {
     pub shape: u64,
     /// How the payload is written.
     pub format: Format,
-    /// The encoded value.
+    /// The encoded value; empty for a store that is given the value as it is.
     pub payload: Payload,
+    /// The value as it is, for a store that keeps such ([`Store::keeps_decoded`](super::Store::keeps_decoded)).
+    pub decoded: Option<Decoded>,
 }
 
 /// Stores a value under a lease, or gives the lease back.

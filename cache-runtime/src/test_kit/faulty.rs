@@ -6,8 +6,8 @@ use super::faults::{Faults, Operation};
 use crate::{
     stats::BreakerStats,
     store::{
-        Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery, Released,
-        Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
+        Entry, Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery,
+        Released, Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
     },
 };
 
@@ -40,6 +40,15 @@ impl Store for Faulty {
 
     fn is_shared(&self) -> bool {
         self.store.is_shared()
+    }
+
+    fn keeps_decoded(&self) -> bool {
+        self.store.keeps_decoded()
+    }
+
+    /// What is in this process meets no faults.
+    fn at_once(&self, space: &Namespace, key: &str) -> Option<Arc<Entry>> {
+        self.store.at_once(space, key)
     }
 
     fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {

@@ -177,7 +177,12 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         });
         let waited_for = job.lead.as_ref().is_some_and(Lead::is_waited_for);
         let is_wanted = waited_for || (parcel.is_some() && call.fills_near());
-        let packed = value.as_ref().filter(|_| is_wanted).map(|value| call.codec.pack(value));
+        let packed = value.as_ref().filter(|_| is_wanted).map(|value| {
+            match parcel.as_ref().and_then(|(parcel, _)| parcel.contents.packed()) {
+                Some(packed) => Packed::clone(packed),
+                None => call.codec.pack(value),
+            }
+        });
         let current = !call.codec.is_stored();
         Loaded { job, value, parcel, packed, current }
     }
@@ -190,7 +195,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             let is_uncached_none = parcel.is_none() && value.is_none();
             let proof = match (&job.view, parcel) {
                 (Some(view), Some((parcel, Value { life, .. }))) => {
-                    let packed = packed.clone().filter(|_| !parcel.encoded.is_absent());
+                    let packed = packed.clone().filter(|_| !parcel.contents.is_absent());
                     slot.call.settle(parcel, life, view, current, how, packed)
                 }
                 _ => None,

@@ -129,10 +129,10 @@ impl Home {
     }
 }
 
-/// A hit, and whether the map is to be told of it.
-pub(super) struct Found<R> {
-    pub(super) answer: R,
-    pub(super) told: Option<Arc<NearEntry>>,
+/// A hit, and the entry if whoever holds it is to be told.
+pub(crate) struct Found<R> {
+    pub(crate) answer: R,
+    pub(crate) told: Option<Arc<NearEntry>>,
 }
 
 impl AtHand {
@@ -183,18 +183,23 @@ impl AtHand {
         Some(Found { answer, told })
     }
 
-    /// Keeps an entry for these arguments, unless others are used more.
-    pub(super) fn keep(&self, call: AtHandCall, entry: &Arc<NearEntry>, until: Millis, hits: impl FnOnce() -> OwnHits) {
-        if entry.bytes > LONGEST_VALUE {
-            return;
-        }
+    /// Keeps an entry for these arguments until `until`, unless others are used more. `entry` is asked for
+    /// only if there is a place.
+    pub(super) fn keep(
+        &self,
+        call: AtHandCall,
+        until: Millis,
+        entry: impl FnOnce() -> Option<Arc<NearEntry>>,
+        hits: impl FnOnce() -> OwnHits,
+    ) {
         let Some(places) = self.of_threads.get().or_else(|| self.join()) else { return };
         // What leaves is dropped when nothing is borrowed: a value's `Drop` may call what it likes.
         let left = places.try_borrow_mut().ok().map(|mut places| {
             let at = places.place_for(&call)?;
             // No news are this one: the first hit looks at the entry.
             let seen = Cell::new(News(u64::MAX));
-            let (value, entry, hits) = (entry.value.clone(), Arc::clone(entry), hits());
+            let entry = entry().filter(|entry| entry.bytes <= LONGEST_VALUE)?;
+            let (value, hits) = (entry.value.clone(), hits());
             let AtHandCall { caller, args } = call;
             let place = Place { caller, args: args.words, value, until, seen, entry, hits };
             let tag = places.home(&call).tag;

@@ -62,9 +62,10 @@ pub(crate) async fn an_increment_refuses_what_is_not_a_whole_number(on: Fixture)
     // The byte of `5` is another number in MessagePack, and a ciphertext may be any bytes.
     for format in ["msgpack", "json+lz4", "json+aes256gcm:a"] {
         let load = on.begin("digits", &[]).await;
-        let digits = Value { format: format.parse().unwrap(), ..on.value("5", &[]) };
+        let (format, payload) = (format.parse().unwrap(), payload("5"));
+        let digits = Value { format, payload, decoded: None, ..on.value("", &[]) };
         assert_eq!(on.fill(load.fills(digits)).await, Filled::Current);
-        assert_eq!(increment(&on, "digits", 1).await, Incremented::NotANumber, "{format}");
+        assert_eq!(increment(&on, "digits", 1).await, Incremented::NotANumber);
         on.invalidate(&["digits"]).await;
     }
 }

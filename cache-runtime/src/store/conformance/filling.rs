@@ -9,14 +9,15 @@ pub(crate) async fn a_key_that_was_never_filled_reads_as_nothing(on: Fixture) {
 }
 
 pub(crate) async fn a_fill_reads_back_as_it_was_written(on: Fixture) {
+    const TEXT: &str = r#"{"name":"Zoë \"Z\" \\ 💚","n":[1,null,-2.5e300]}"#;
     let load = on.begin("user:1", &["org:2"]).await;
-    let value = on.value(r#"{"name":"Zoë \"Z\" \\ 💚","n":[1,null,-2.5e300]}"#, &["org:2", "b"]);
+    let value = on.value(TEXT, &["org:2", "b"]);
     assert_eq!(on.fill(load.fills(value.clone())).await, Filled::Current);
 
     let found = on.read(&["user:1"], &["org:2"]).await.found.remove(0);
     assert_eq!(found.seen, Some(load.token));
     let entry = found.entry.unwrap();
-    assert_eq!(*entry.payload, *value.payload);
+    assert_eq!(text_of(&entry), TEXT);
     let expected = Head {
         token: load.token,
         incarnation: load.stamp.incarnation,
@@ -47,7 +48,7 @@ pub(crate) async fn bytes_of_any_format_read_back(on: Fixture) {
         let format: Format = format.parse().unwrap();
         let load = on.begin("bytes", &["t"]).await;
         let payload = Payload::new(&*bytes);
-        let value = Value { format: format.clone(), payload, ..on.value("", &["t"]) };
+        let value = Value { format: format.clone(), payload, decoded: None, ..on.value("", &["t"]) };
         assert_eq!(on.fill(load.fills(value)).await, Filled::Current);
         let entry = on.find("bytes").await.entry.unwrap();
         assert_eq!((&entry.head.format, &*entry.payload), (&format, &*bytes));

@@ -5,7 +5,11 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
-use crate::{clock::Clock, store::*};
+use crate::{
+    clock::Clock,
+    codec::{Encoded, Packed, coding::Codec},
+    store::*,
+};
 
 mod counting;
 mod filling;
@@ -218,7 +222,8 @@ impl Fixture {
             tags: tags(with),
             shape: 7,
             format: Format::JSON,
-            payload: payload(text),
+            payload: if self.store.keeps_decoded() { Payload::default() } else { payload(text) },
+            decoded: self.store.keeps_decoded().then(|| as_it_is(text)),
         }
     }
 
@@ -271,6 +276,19 @@ pub(crate) fn payload(text: &str) -> Payload {
     Payload::new(text.as_bytes())
 }
 
+/// A value of a type that is written as this text.
+pub(crate) fn as_it_is(text: &str) -> Decoded {
+    let encode = |packed: &Packed, _: Codec| {
+        let text = packed.downcast_ref::<String>().ok_or("another type")?;
+        Ok(Encoded { content: Content::Json, bytes: payload(text) })
+    };
+    Decoded::new(Arc::new(text.to_owned()), text.len(), Codec::Json, encode)
+}
+
 pub(crate) fn text_of(entry: &Entry) -> String {
-    String::from_utf8(entry.payload.to_vec()).unwrap()
+    let payload = match &entry.decoded {
+        Some(decoded) => decoded.encode().unwrap().1,
+        None => entry.payload.clone(),
+    };
+    String::from_utf8(payload.to_vec()).unwrap()
 }

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use quick_cache::Equivalent;
+
 use crate::store::Namespace;
 
 /// An owned key. Its hash is computed once, for the choice of the shard and all tables.
@@ -22,6 +24,18 @@ pub(super) struct KeyRef<'a> {
     pub(super) hash: u64,
     pub(super) space: &'a Namespace,
     pub(super) key: &'a str,
+}
+
+impl Hash for KeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Equivalent<StoreKey> for KeyRef<'_> {
+    fn equivalent(&self, key: &StoreKey) -> bool {
+        (self as &dyn Parts) == (key as &dyn Parts)
+    }
 }
 
 impl KeyRef<'_> {

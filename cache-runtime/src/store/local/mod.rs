@@ -1,4 +1,4 @@
-//! The embedded backend: encoded values in this process, on mini-moka.
+//! The embedded backend: values in this process, as they are or encoded.
 //!
 //! Independent [shards](shards) hold entries and leases; [stamps] are beside them. Every
 //! operation completes at once, so that no lock is held across an await. Locks are taken in the
@@ -10,7 +10,10 @@ use std::{
     fmt,
     future::ready,
     hash::BuildHasher,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,11 +26,13 @@ use self::{
     stamps::{Limits, Space, Stamps},
 };
 use super::{
-    Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace,
-    Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+    Content, Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life,
+    Namespace, Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
 
+mod decoded;
+mod encoded;
 mod key;
 mod leases;
 mod shards;
@@ -55,8 +60,16 @@ fn fresh_token() -> Token {
     Token(u128::from(LAST.fetch_add(1, Ordering::Relaxed)) + 1)
 }
 
+/// In which form values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Form {
+    Encoded,
+    AsGiven,
+}
+
 /// Entries in this process.
 pub(crate) struct LocalStore {
+    form: Form,
     shards: Box<[Shard]>,
     hasher: RandomState,
     stamps: Stamps,
@@ -66,15 +79,26 @@ pub(crate) struct LocalStore {
 }
 
 impl LocalStore {
-    /// Room for `max_bytes` of entries: keys, tags, payloads and about 300 bytes each.
+    /// Room for `max_bytes` of entries: keys, tags, encoded values and about 300 bytes each.
     pub(crate) fn new(max_bytes: u64, clock: Clock) -> Self {
-        Self::with_limits(max_bytes, clock, MOST_LEASES, Limits::default())
+        Self::with(Form::Encoded, max_bytes, clock)
     }
 
-    fn with_limits(max_bytes: u64, clock: Clock, most_leases: usize, limits: Limits) -> Self {
+    /// The same for a store that keeps values as they are where it is given them so; their encoded length
+    /// is what they count as.
+    pub(crate) fn keeping_decoded(max_bytes: u64, clock: Clock) -> Self {
+        Self::with(Form::AsGiven, max_bytes, clock)
+    }
+
+    fn with(form: Form, max_bytes: u64, clock: Clock) -> Self {
+        Self::with_limits(form, max_bytes, clock, MOST_LEASES, Limits::default())
+    }
+
+    fn with_limits(form: Form, max_bytes: u64, clock: Clock, most_leases: usize, limits: Limits) -> Self {
         let shards = (max_bytes / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
         Self {
-            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, most_leases)).collect(),
+            form,
+            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, most_leases, form)).collect(),
             hasher: RandomState::default(),
             stamps: Stamps::new(limits),
             clock,
@@ -115,7 +139,7 @@ impl LocalStore {
     #[cfg(test)]
     fn live_entries(&self) -> u64 {
         let now = self.clock.now();
-        let live = |shard: &Shard| shard.count_where(|key, head| self.is_live(&key.space, head, now));
+        let live = |shard: &Shard| shard.keys_where(|key, head| self.is_live(&key.space, head, now)).len() as u64;
         self.shards.iter().map(live).sum()
     }
 
@@ -224,23 +248,30 @@ impl LocalStore {
         let key = self.key(space, key);
         let shard = self.shard(key);
         let now = self.clock.now();
-        let mut writing = shard.lock();
-        let stored = writing.get(key);
-        let (stored, stamp) = self
-            .stamps
-            .with(space, now, |space| (stored.filter(|entry| is_valid(&entry.head, space, now)), space.stamp(&[])));
-        let (sum, next) = match stored {
-            None => (by, entry(fresh, fresh_token(), &stamp, now)),
-            Some(stored) => match add(&stored, by) {
-                Ok(sum) => (sum, recounted(&stored, sum)),
-                Err(refusal) => return refusal,
-            },
-        };
-        writing.leases.remove(key);
-        writing.insert(key.to_owned(), next);
-        drop(writing);
-        self.sweep_if_due(shard);
-        Incremented::To(sum)
+        loop {
+            // Taken out of the entry before the lock: a value that is kept as it is runs code of its own.
+            let stored = shard.get(key).map(|entry| (entry.head.token, number_in(&entry)));
+            let mut writing = shard.lock();
+            let entry = writing.get(key);
+            if entry.as_ref().map(|entry| entry.head.token) != stored.map(|(token, _)| token) {
+                continue;
+            }
+            let (entry, stamp) = self
+                .stamps
+                .with(space, now, |space| (entry.filter(|entry| is_valid(&entry.head, space, now)), space.stamp(&[])));
+            let (sum, next) = match entry.zip(stored) {
+                None => (by, self::entry(fresh, fresh_token(), &stamp, now)),
+                Some((entry, (_, number))) => match add(number, by) {
+                    Ok(sum) => (sum, recounted(&entry, sum)),
+                    Err(refusal) => return refusal,
+                },
+            };
+            writing.leases.remove(key);
+            writing.insert(key.to_owned(), next);
+            drop(writing);
+            self.sweep_if_due(shard);
+            return Incremented::To(sum);
+        }
     }
 
     fn expire_now(&self, space: &Namespace, expiry: Expiry<'_>) -> bool {
@@ -251,7 +282,7 @@ impl LocalStore {
         let is_meant = |head: &Head| expiry.is_of(head) && self.is_live(space, head, now);
         let Some(stored) = writing.get(key).filter(|entry| is_meant(&entry.head)) else { return false };
         let head = Head { life: cut(life, now, keep), ..stored.head.clone() };
-        writing.insert(key.to_owned(), Entry { head, payload: stored.payload.clone() });
+        writing.insert(key.to_owned(), Entry { head, ..Entry::clone(&stored) });
         true
     }
 
@@ -296,22 +327,29 @@ fn still_holds(space: &Space, stamp: &Stamp, value: Option<&Value>) -> bool {
 }
 
 fn entry(value: Value, token: Token, stamp: &Stamp, now: Millis) -> Entry {
-    let Value { life, keep, tags, shape, format, payload } = value;
+    let Value { life, keep, tags, shape, format, payload, decoded } = value;
     let Stamp { incarnation, born, .. } = *stamp;
     let head = Head { token, incarnation, born, life: cut(life, now, keep), tags, shape, format };
-    Entry { head, payload: payload.into_compact() }
+    Entry { head, payload: payload.into_compact(), decoded }
+}
+
+/// The whole number that an entry is, if it is one.
+fn number_in(entry: &Entry) -> Option<i64> {
+    let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+    match &entry.decoded {
+        Some(decoded) => parse(&decoded.encode().ok().filter(|(content, _)| *content == Content::Json)?.1),
+        None => parse(&entry.payload).filter(|_| entry.head.format == Format::JSON),
+    }
 }
 
 /// The sum, or why there is none.
-fn add(stored: &Entry, by: i64) -> Result<i64, Incremented> {
-    let text = Some(&*stored.payload).filter(|_| stored.head.format == Format::JSON);
-    let number = text.and_then(|text| std::str::from_utf8(text).ok()?.parse::<i64>().ok());
+fn add(number: Option<i64>, by: i64) -> Result<i64, Incremented> {
     number.ok_or(Incremented::NotANumber)?.checked_add(by).ok_or(Incremented::Overflow)
 }
 
 fn recounted(stored: &Entry, sum: i64) -> Entry {
     let head = Head { token: fresh_token(), ..stored.head.clone() };
-    Entry { head, payload: Payload::new(sum.to_string().into_bytes()) }
+    Entry { head, payload: Payload::new(sum.to_string().into_bytes()), decoded: None }
 }
 
 impl fmt::Debug for LocalStore {
@@ -344,6 +382,16 @@ impl Store for LocalStore {
 
     fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {
         done(self.read_now(space, keys, tags))
+    }
+
+    fn keeps_decoded(&self) -> bool {
+        self.form == Form::AsGiven
+    }
+
+    fn at_once(&self, space: &Namespace, key: &str) -> Option<Arc<Entry>> {
+        let key = self.key(space, key);
+        let entry = self.shard(key).get_decoded(key)?;
+        self.is_live(space, &entry.head, self.clock.now()).then_some(entry)
     }
 
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {

@@ -1,74 +1,90 @@
-//! One shard: a mini-moka cache, and the lock under which it is written.
+//! One shard: entries in two forms, and the lock under which they are written.
 //!
-//! mini-moka loses track of entries that are inserted and invalidated concurrently: they count
-//! for ever and take room from others. So each write and the `sync` that settles it are one
-//! critical section of the shard. Reads are outside of it.
+//! What functions have loaded is kept as it is where that is wanted (`decoded`), what was set by hand
+//! encoded, as it would be on Redis (`encoded`). A key has one entry at most: whoever writes it in one
+//! form removes it in the other, under the lock. Readers take no lock of the shard; one that comes
+//! between the two finds the entry before or the one after.
 //!
-//! mini-moka refuses a new entry whose key is not asked for more often than those that would
-//! have to go. A value that was set must be there, as it would be on Redis, so where there is no
-//! room an entry goes in without weight, which is always admitted, and is then updated to its true
-//! weight; what was used least recently makes room.
+//! Both forms share one budget. What was set must be there, so it has the first claim on all but
+//! an eighth of it; what was loaded has the rest.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use foldhash::fast::RandomState;
-use mini_moka::sync::{Cache, ConcurrentCacheExt};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    key::{KeyRef, Parts, StoreKey},
+    Form,
+    decoded::{DecodedEntries, Left},
+    encoded::EncodedEntries,
+    key::{KeyRef, StoreKey},
     leases::Leases,
 };
-use crate::store::{Entry, Head};
+use crate::store::{Content, Entry, Head};
 
-/// What one entry takes besides its key, tags and payload, in bytes.
+/// What one entry takes besides its key, tags and value, in bytes.
 const OVERHEAD: usize = 300;
-
-/// Calls of `sync` in a row that free nothing before a write gives up freeing.
-const MOST_IDLE_SYNCS: usize = 16;
 
 /// Writes between two sweeps that nobody asked for, at least.
 const FEWEST_WRITES: u64 = 1_024;
 
-#[derive(Clone)]
-struct Kept {
-    entry: Arc<Entry>,
-    weight: u32,
-}
-
 pub(super) struct Shard {
-    cache: Cache<StoreKey, Kept, RandomState>,
+    /// `None` where values are kept encoded only.
+    decoded: Option<DecodedEntries>,
+    encoded: EncodedEntries,
     leases: Mutex<Leases>,
     capacity: u64,
     writes_since_sweep: AtomicU64,
 }
 
 impl Shard {
-    pub(super) fn new(capacity: u64, most_leases: usize) -> Self {
-        let cache = Cache::builder()
-            .max_capacity(capacity)
-            .weigher(|_, kept: &Kept| kept.weight)
-            .build_with_hasher(RandomState::default());
+    pub(super) fn new(capacity: u64, most_leases: usize, form: Form) -> Self {
+        let decoded = (form == Form::AsGiven).then(|| DecodedEntries::new(capacity)).flatten();
+        let for_encoded = if decoded.is_some() { capacity - capacity / 8 } else { capacity };
         let leases = Mutex::new(Leases::new(most_leases));
-        Self { cache, leases, capacity, writes_since_sweep: AtomicU64::new(0) }
+        let encoded = EncodedEntries::new(for_encoded);
+        Self { decoded, encoded, leases, capacity, writes_since_sweep: AtomicU64::new(0) }
     }
 
     /// Whatever is stored, valid or not.
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
-        self.cache.get(&key as &dyn Parts).map(|kept| kept.entry)
+        // In the order in which a write that changes the form puts in and takes out: see `insert`.
+        self.get_decoded(key).or_else(|| self.encoded.get(key)).or_else(|| self.get_decoded(key))
+    }
+
+    /// The same, if it is kept as it is.
+    pub(super) fn get_decoded(&self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
+        self.decoded.as_ref()?.get(key)
     }
 
     pub(super) fn lock(&self) -> Writing<'_> {
-        Writing { shard: self, leases: self.leases.lock() }
+        Writing { leases: self.leases.lock(), _budget: Budget(self), left: Vec::new(), shard: self }
+    }
+
+    /// What is encoded grows and shrinks at the cost of what is not.
+    ///
+    /// Not under the lock, since values are dropped here. Whoever sets the capacity last looks once
+    /// more after it, so in the end it is right.
+    fn share_budget(&self) {
+        let Some(decoded) = &self.decoded else { return };
+        loop {
+            let rest = self.capacity.saturating_sub(self.encoded.weight());
+            if decoded.capacity() == rest {
+                return;
+            }
+            decoded.resize(rest);
+        }
     }
 
     /// Whether a sweep is due though nobody asked for one. It then costs each write no more than
     /// a constant.
     pub(super) fn sweep_is_due(&self) -> bool {
-        self.writes_since_sweep.load(Ordering::Relaxed) >= self.cache.entry_count().max(FEWEST_WRITES)
+        self.writes_since_sweep.load(Ordering::Relaxed) >= self.entry_count().max(FEWEST_WRITES)
     }
 
     pub(super) fn sweep_begins(&self) {
@@ -78,29 +94,36 @@ impl Shard {
     /// The keys whose entries are selected. `select` may take the lock of the stamps, no other:
     /// a part of the table is locked meanwhile.
     pub(super) fn keys_where(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
-        let selected = self.cache.iter().filter(|item| select(item.key(), &item.value().entry.head));
-        selected.map(|item| item.key().clone()).collect()
-    }
-
-    #[cfg(test)]
-    pub(super) fn count_where(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> u64 {
-        self.cache.iter().filter(|item| select(item.key(), &item.value().entry.head)).count() as u64
+        let mut keys = self.encoded.select(&mut select);
+        keys.extend(self.decoded.iter().flat_map(|decoded| decoded.select(&mut select)));
+        keys
     }
 
     pub(super) fn entry_count(&self) -> u64 {
-        self.cache.entry_count()
+        self.encoded.len() + self.decoded.as_ref().map_or(0, DecodedEntries::len)
     }
 
     #[cfg(test)]
     pub(super) fn weighted_size(&self) -> u64 {
-        self.cache.weighted_size()
+        self.encoded.weight() + self.decoded.as_ref().map_or(0, DecodedEntries::weight)
     }
 }
 
-/// The shard's write lock, held.
+/// The shard's write lock, held. Its fields go in their order: first the lock.
 pub(super) struct Writing<'a> {
-    shard: &'a Shard,
     pub(super) leases: MutexGuard<'a, Leases>,
+    _budget: Budget<'a>,
+    left: Left,
+    shard: &'a Shard,
+}
+
+/// Shares the budget anew when it is dropped.
+struct Budget<'a>(&'a Shard);
+
+impl Drop for Budget<'_> {
+    fn drop(&mut self) {
+        self.0.share_budget();
+    }
 }
 
 impl Writing<'_> {
@@ -109,60 +132,57 @@ impl Writing<'_> {
     }
 
     pub(super) fn has(&self, key: KeyRef<'_>) -> bool {
-        self.shard.cache.contains_key(&key as &dyn Parts)
+        let Shard { decoded, encoded, .. } = self.shard;
+        decoded.as_ref().is_some_and(|decoded| decoded.has(key)) || encoded.has(key)
     }
 
     /// Stores an entry. One that is larger than the shard is not kept.
     pub(super) fn insert(&mut self, key: StoreKey, entry: Entry) {
-        let Shard { cache, capacity, writes_since_sweep, .. } = self.shard;
+        let Shard { decoded, encoded, writes_since_sweep, .. } = self.shard;
         writes_since_sweep.fetch_add(1, Ordering::Relaxed);
-        let weight = weight(&key, &entry);
-        if u64::from(weight) > *capacity {
-            return self.remove(key.as_ref());
+        let (entry, replaced) = (Arc::new(entry), key.clone());
+        match decoded {
+            Some(decoded) if is_as_it_is(&entry) => {
+                decoded.insert(key, entry, &mut self.left);
+                encoded.remove(replaced.as_ref());
+            }
+            _ => {
+                let weight = weight(&key, &entry);
+                encoded.insert(key, entry, weight);
+                decoded.iter().for_each(|decoded| decoded.remove(replaced.as_ref(), &mut self.left));
+            }
         }
-        let kept = Kept { entry: Arc::new(entry), weight };
-        if cache.weighted_size() + u64::from(weight) > *capacity {
-            cache.insert(key.clone(), Kept { weight: 0, ..kept.clone() });
-        }
-        cache.insert(key, kept);
-        self.settle();
     }
 
     pub(super) fn remove(&mut self, key: KeyRef<'_>) {
-        self.shard.cache.invalidate(&key as &dyn Parts);
-        self.shard.cache.sync();
+        let Shard { decoded, encoded, .. } = self.shard;
+        encoded.remove(key);
+        decoded.iter().for_each(|decoded| decoded.remove(key, &mut self.left));
     }
 
     /// Removes those of these keys whose entries are still selected.
     pub(super) fn remove_all(&mut self, keys: &[StoreKey], mut select: impl FnMut(&StoreKey, &Head) -> bool) {
         for key in keys {
             if self.get(key.as_ref()).is_some_and(|entry| select(key, &entry.head)) {
-                self.shard.cache.invalidate(&key.as_ref() as &dyn Parts);
+                self.remove(key.as_ref());
             }
         }
-        self.shard.cache.sync();
     }
 
-    /// Lets mini-moka do its bookkeeping until the shard is within its budget. It removes at
-    /// most 500 entries in one `sync`, and need not remove any in one that only sorts them.
+    /// Brings what is encoded within its budget.
     pub(super) fn settle(&mut self) {
-        let cache = &self.shard.cache;
-        let mut least = u64::MAX;
-        let mut idle = 0;
-        while idle < MOST_IDLE_SYNCS {
-            cache.sync();
-            let size = cache.weighted_size();
-            if size <= self.shard.capacity {
-                return;
-            }
-            idle = if size < least { 0 } else { idle + 1 };
-            least = least.min(size);
-        }
+        self.shard.encoded.settle();
     }
 }
 
-fn weight(key: &StoreKey, entry: &Entry) -> u32 {
-    let tags: usize = entry.head.tags.iter().map(|tag| tag.len() + size_of::<Box<str>>()).sum();
-    let all = OVERHEAD + key.key.len() + tags + entry.payload.len();
-    u32::try_from(all).unwrap_or(u32::MAX)
+/// Whether an entry needs no decoding.
+fn is_as_it_is(entry: &Entry) -> bool {
+    entry.decoded.is_some() || entry.head.format.content == Content::Absent
+}
+
+/// What an entry counts as, in bytes.
+pub(super) fn weight(key: &StoreKey, entry: &Entry) -> u32 {
+    let tags: usize = entry.head.tags.iter().map(|tag| tag.len() + mem::size_of::<Box<str>>()).sum();
+    let value = entry.decoded.as_ref().map_or(entry.payload.len(), |decoded| decoded.encoded_len());
+    u32::try_from(OVERHEAD + key.key.len() + tags + value).unwrap_or(u32::MAX)
 }

@@ -13,6 +13,17 @@ async fn fixture() -> Fixture {
 
 conformance::tests!(fixture);
 
+mod keeping_decoded {
+    use super::*;
+
+    async fn fixture() -> Fixture {
+        let clock = Clock::manual();
+        Fixture::new(Arc::new(LocalStore::keeping_decoded(64 << 20, clock.clone())), clock)
+    }
+
+    conformance::tests!(fixture);
+}
+
 #[tokio::test]
 async fn nobody_waits_for_a_seized_lease_that_is_doomed() {
     conformance::nobody_waits_for_a_seized_lease_that_is_doomed(fixture().await).await;
@@ -31,7 +42,14 @@ fn value(text: &str, tags: &[&str], clock: &Clock) -> Value {
         shape: 0,
         format: Format::JSON,
         payload: conformance::payload(text),
+        decoded: None,
     }
+}
+
+/// The same as it is.
+fn decoded(text: &str, tags: &[&str], clock: &Clock) -> Value {
+    let value = value("", tags, clock);
+    Value { payload: Payload::default(), decoded: Some(conformance::as_it_is(text)), ..value }
 }
 
 fn put(store: &LocalStore, space: &Namespace, key: &str, value: Value) -> Filled {
@@ -45,7 +63,7 @@ fn has(store: &LocalStore, space: &Namespace, key: &str) -> bool {
 }
 
 fn stored(store: &LocalStore) -> u64 {
-    store.shards.iter().map(|shard| shard.count_where(|_, _| true)).sum()
+    store.shards.iter().map(|shard| shard.keys_where(|_, _| true).len() as u64).sum()
 }
 
 fn counted(store: &LocalStore) -> u64 {
@@ -77,6 +95,7 @@ fn one_operation(store: &LocalStore, space: &Namespace, random: u64, largest: us
     match random >> 32 & 0xFF {
         0..=140 => {
             let text = "x".repeat((random >> 40) as usize % largest);
+            let value = if store.keeps_decoded() && random >> 20 & 1 == 0 { decoded } else { value };
             put(store, space, &key, value(&text, &[&tag], &store.clock));
         }
         141..=200 => drop(now(store.invalidate_keys(space, &[&key]))),
@@ -91,8 +110,10 @@ fn one_operation(store: &LocalStore, space: &Namespace, random: u64, largest: us
 
 #[test]
 fn concurrent_writes_leave_no_ghosts() {
-    for max_bytes in [1 << 17, 64 << 20] {
-        let store = LocalStore::new(max_bytes, Clock::manual());
+    for (form, max_bytes) in
+        [(Form::Encoded, 1 << 17), (Form::Encoded, 64 << 20), (Form::AsGiven, 1 << 17), (Form::AsGiven, 64 << 20)]
+    {
+        let store = LocalStore::with(form, max_bytes, Clock::manual());
         hammer(&store, 4, 20_000, 600);
         store.maintain();
         let live = store.live_entries();
@@ -107,20 +128,88 @@ fn concurrent_writes_leave_no_ghosts() {
 
 #[test]
 fn the_byte_budget_holds_after_maintenance() {
-    let max_bytes = 200_000;
-    let store = LocalStore::new(max_bytes, Clock::manual());
-    hammer(&store, 8, 5_000, 4_000);
-    store.maintain();
-    let counted: u64 = store.shards.iter().map(Shard::weighted_size).sum();
-    let mut really = 0;
-    for shard in &store.shards {
-        shard.count_where(|key, head| {
-            really += shard.get(key.as_ref()).unwrap().payload.len() as u64 + 300 + head.tags.len() as u64;
-            true
-        });
+    for form in [Form::Encoded, Form::AsGiven] {
+        let max_bytes = 200_000;
+        let store = LocalStore::with(form, max_bytes, Clock::manual());
+        hammer(&store, 8, 5_000, 4_000);
+        store.maintain();
+        let counted: u64 = store.shards.iter().map(Shard::weighted_size).sum();
+        let mut really = 0;
+        for shard in &store.shards {
+            for key in shard.keys_where(|_, _| true) {
+                let entry = shard.get(key.as_ref()).unwrap();
+                really += conformance::text_of(&entry).len() as u64 + 300 + entry.head.tags.len() as u64;
+            }
+        }
+        assert!(counted <= max_bytes, "{counted} bytes counted");
+        assert!(0 < really && really <= counted, "{really} bytes held, {counted} counted");
     }
-    assert!(counted <= max_bytes, "{counted} bytes counted");
-    assert!(0 < really && really <= counted, "{really} bytes held, {counted} counted");
+}
+
+#[test]
+fn a_key_is_held_in_one_form_only() {
+    let store = LocalStore::keeping_decoded(1 << 20, Clock::manual());
+    let space = Namespace::new("forms");
+    let text = || now(store.read(&space, &["key"], &[])).found[0].entry.as_deref().map(conformance::text_of).unwrap();
+    for round in 0..3 {
+        put(&store, &space, "key", decoded("1", &[], &store.clock));
+        assert_eq!((text().as_str(), stored(&store), counted(&store)), ("1", 1, 1), "round {round}");
+        assert!(store.at_once(&space, "key").is_some());
+        put(&store, &space, "key", value("2", &[], &store.clock));
+        assert_eq!((text().as_str(), stored(&store), counted(&store)), ("2", 1, 1), "round {round}");
+        assert!(store.at_once(&space, "key").is_none(), "it would have to be decoded");
+    }
+    assert_eq!(now(store.invalidate_keys(&space, &["key"])), 1);
+    assert_eq!((stored(&store), counted(&store)), (0, 0));
+}
+
+#[test]
+fn what_was_set_takes_the_room_of_what_was_loaded_and_leaves_it_an_eighth() {
+    let max_bytes = 1 << 20;
+    let store = LocalStore::keeping_decoded(max_bytes, Clock::manual());
+    let space = Namespace::new("shares");
+    let size = || store.shards.iter().map(Shard::weighted_size).sum::<u64>();
+    let text = "x".repeat(700);
+    let load = || {
+        for n in 0..2_000 {
+            put(&store, &space, &format!("a{n}"), decoded(&text, &[], &store.clock));
+        }
+    };
+    let loaded = || now(store.invalidate_pattern(&space, "a*"));
+    load();
+    assert!(size() > max_bytes - 1_100, "all of the room is taken");
+    for n in 0..2_000 {
+        put(&store, &space, &format!("b{n}"), value(&text, &[], &store.clock));
+        assert!(size() <= max_bytes);
+    }
+    assert!(has(&store, &space, "b1999"));
+    load();
+    assert!(size() <= max_bytes);
+    assert!((80..150).contains(&loaded()), "about an eighth of a thousand");
+    now(store.invalidate_pattern(&space, "b*"));
+    load();
+    assert!(loaded() > 1_000, "and all of it again");
+}
+
+#[test]
+fn at_once_finds_what_a_read_would() {
+    let store = LocalStore::keeping_decoded(1 << 20, Clock::manual());
+    let (space, other) = (Namespace::new("at once"), Namespace::new("other"));
+    let put = |key: &str| put(&store, &space, key, decoded("1", &["tag"], &store.clock));
+    let is_found = |key: &str| store.at_once(&space, key).is_some();
+    put("tagged");
+    assert!(is_found("tagged") && store.at_once(&other, "tagged").is_none());
+    now(store.invalidate_tags(&space, &conformance::tags(&["tag"])));
+    assert!(!is_found("tagged"));
+    put("dead");
+    store.clock.advance(Duration::from_secs(60));
+    assert!(!is_found("dead"));
+    put("cleared");
+    now(store.clear(&space));
+    assert!(!is_found("cleared"));
+    put("there");
+    now(store.invalidate_keys(&space, &["there"]));
+    assert!(!is_found("there"));
 }
 
 #[test]
@@ -182,7 +271,7 @@ fn writes_alone_sweep_what_is_dead_or_invalid() {
 #[test]
 fn abandoned_leases_are_bounded() {
     let clock = Clock::manual();
-    let store = LocalStore::with_limits(1 << 20, clock.clone(), 1_000, Limits::default());
+    let store = LocalStore::with_limits(Form::Encoded, 1 << 20, clock.clone(), 1_000, Limits::default());
     let space = Namespace::new("leases");
     let stamp = now(store.read(&space, &[], &[])).stamp;
     let lease = |n: u32| {
@@ -212,7 +301,7 @@ fn abandoned_leases_are_bounded() {
 #[test]
 fn forgotten_stamps_make_entries_invalid_and_never_valid() {
     let limits = Limits { tags: 100, spaces: 8 };
-    let store = LocalStore::with_limits(1 << 20, Clock::manual(), 1_000, limits);
+    let store = LocalStore::with_limits(Form::Encoded, 1 << 20, Clock::manual(), 1_000, limits);
     let space = Namespace::new("tags");
     let put = |key: &str, tag: &str| put(&store, &space, key, value("1", &[tag], &store.clock));
     let invalidate = |tag: &str| now(store.invalidate_tags(&space, &conformance::tags(&[tag])));
@@ -239,7 +328,7 @@ fn forgotten_stamps_make_entries_invalid_and_never_valid() {
 #[test]
 fn a_forgotten_namespace_begins_anew() {
     let limits = Limits { tags: 100, spaces: 8 };
-    let store = LocalStore::with_limits(1 << 20, Clock::manual(), 1_000, limits);
+    let store = LocalStore::with_limits(Form::Encoded, 1 << 20, Clock::manual(), 1_000, limits);
     let first = Namespace::new("first");
     let put_one = |space: &Namespace| put(&store, space, "key", value("1", &["a"], &store.clock));
     put_one(&first);

@@ -41,7 +41,7 @@ impl Opened {
         };
         let seen = Some(head.token);
         let payload = Payload::part(Arc::from(bytes), value);
-        Self { entry: payload.map(|payload| Entry { head, payload }), seen, unreadable: false }
+        Self { entry: payload.map(|payload| Entry { head, payload, decoded: None }), seen, unreadable: false }
     }
 }
 

@@ -12,6 +12,7 @@ fn value(payload: &str, tags: &[&str]) -> Value {
         shape: 0xff,
         format: Format::JSON,
         payload: Payload::new(payload.as_bytes()),
+        decoded: None,
     }
 }
 

@@ -52,7 +52,8 @@ fn written(coding: &Coding) -> Vec<u8> {
     let place = Place { full_key: KEY, born: (Token(2), 3), tags: &tags, shape: 0xff };
     let (format, payload) = coding.seal(&encode(&value(), coding).unwrap(), place).unwrap();
     let life = Life { since: 5, fresh_until: 10, dead_at: u64::MAX };
-    let value = Value { life, keep: std::time::Duration::from_secs(1), tags, shape: 0xff, format, payload };
+    let value =
+        Value { life, keep: std::time::Duration::from_secs(1), tags, shape: 0xff, format, payload, decoded: None };
     seal(Token(1), Token(2), 3, &value)
 }
 

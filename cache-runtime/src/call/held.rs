@@ -1,0 +1,97 @@
+//! A decoded value that this process holds: kept near, or by the store as it is.
+
+use std::sync::Arc;
+
+use super::{
+    look_up::{Fence, NearValue, Origin},
+    stale,
+};
+use crate::{
+    __private::Function,
+    cache::{Cache, Inner, Space},
+    clock::Millis,
+    codec::Packed,
+    key::{RawArgs, Rendered},
+    near::{AtHandCall, NearEntry},
+    store::{Decoded, Entry, Life},
+};
+
+/// Something that may be served, if it is not too old for who asks.
+pub(super) enum Held {
+    Near(Arc<NearEntry>),
+    Stored(Arc<Entry>),
+}
+
+impl Held {
+    /// What is pending is noted before anything is read. 1. An invalidation of a tag fails and is
+    /// pending. 2. The store's entry is read. 3. The invalidation lands. Whether it names the entry cannot be
+    /// told any more, so while anything is pending the store is asked by a read, which counts the
+    /// landings. For near, what fails from here on is seen here or in the entry's epoch.
+    pub(super) fn find(inner: &Inner, space: &Space, key: Rendered<'_>, is_stored: bool, now: Millis) -> Option<Self> {
+        if inner.pending.len() == 0 {
+            if is_stored && let Some(entry) = inner.store.at_once(&space.namespace, key.key()) {
+                return Some(Self::Stored(entry));
+            }
+        } else if inner.pending.blocks(space, key.key(), &[]) {
+            return None;
+        }
+        inner.near_entry(key.full_bytes(), now).map(Self::Near)
+    }
+
+    /// `None` is a cached `None`.
+    pub(super) fn value(&self) -> Option<&Packed> {
+        match self {
+            Self::Near(entry) => entry.value.as_ref(),
+            Self::Stored(entry) => entry.decoded.as_ref().map(Decoded::packed),
+        }
+    }
+
+    pub(super) fn life(&self) -> Life {
+        match self {
+            Self::Near(entry) => entry.life,
+            Self::Stored(entry) => entry.head.life,
+        }
+    }
+
+    /// Has it at hand for this thread's next call with these arguments.
+    pub(super) fn keep_at_hand(
+        &self,
+        cache: &Cache,
+        (function, args): (&'static Function, RawArgs),
+        space: &Arc<Space>,
+        key: Rendered<'_>,
+    ) {
+        let Some(near) = &cache.inner.near else { return };
+        let Some(call) = AtHandCall::new(function.number(), cache.space.number, args) else { return };
+        let entry = || match self {
+            Self::Near(entry) => Some(Arc::clone(entry)),
+            Self::Stored(_) => near_entry(cache, space, key),
+        };
+        let until = stale::next_due(&function.plan().policy, self.life());
+        near.keep_at_hand(call, until, entry, || cache.inner.counters.own_hits(function));
+    }
+}
+
+/// What the store holds, as an entry that is out of date with the counters of this process. It is looked
+/// for again, since they must be noted before.
+fn near_entry(cache: &Cache, space: &Arc<Space>, key: Rendered<'_>) -> Option<Arc<NearEntry>> {
+    let cache = Cache { inner: Arc::clone(&cache.inner), space: Arc::clone(space) };
+    let fence = Fence::note(&cache, key.full());
+    let entry = cache.inner.store.at_once(&space.namespace, key.key())?;
+    let decoded = entry.decoded.as_ref();
+    let value = NearValue {
+        packed: decoded.map(|decoded| Arc::clone(decoded.packed())),
+        life: entry.head.life,
+        tags: &entry.head.tags,
+        bytes: decoded.map_or(0, |decoded| decoded.encoded_len() as u64),
+    };
+    value.into_entry(&cache, &key.full().into(), fence, Origin::Store).map(Arc::new)
+}
+
+/// Tells whoever holds what a thread has at hand that it is in use, so that it is not evicted.
+#[cold]
+pub(super) fn tell(cache: &Cache, function: &Function, entry: &NearEntry) {
+    let (inner, space) = (&cache.inner, cache.space_of(Some(function)));
+    inner.near.iter().for_each(|near| near.tell(entry));
+    inner.store.at_once(&space.namespace, space.key_in(entry.full_key()));
+}

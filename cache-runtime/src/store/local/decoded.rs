@@ -1,0 +1,96 @@
+//! Entries of one shard whose values are kept as they are, in quick_cache.
+//!
+//! They were loaded, and can be loaded again: under pressure those that are seldom asked for go first,
+//! new ones before old ones. A look takes a lock that readers share, and clones an `Arc`.
+
+use std::sync::Arc;
+
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+
+use super::{
+    key::{KeyRef, StoreKey},
+    shards::weight,
+};
+use crate::{
+    prehashed::Prehashed,
+    store::{Entry, Head},
+};
+
+/// What entries usually take, in bytes.
+const TYPICAL_ENTRY: u64 = 600;
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<StoreKey, Arc<Entry>> for ByBytes {
+    fn weight(&self, key: &StoreKey, entry: &Arc<Entry>) -> u64 {
+        u64::from(weight(key, entry))
+    }
+}
+
+/// Hands on what leaves, to be dropped outside of all locks: a value's `Drop` may call what it likes.
+#[derive(Clone)]
+struct HandedOn;
+
+/// Entries that were replaced, removed or evicted.
+pub(super) type Left = Vec<Arc<Entry>>;
+
+impl Lifecycle<StoreKey, Arc<Entry>> for HandedOn {
+    type RequestState = Left;
+
+    fn on_evict(&self, left: &mut Left, _: StoreKey, entry: Arc<Entry>) {
+        left.push(entry);
+    }
+}
+
+pub(super) struct DecodedEntries(Cache<StoreKey, Arc<Entry>, ByBytes, Prehashed, HandedOn>);
+
+impl DecodedEntries {
+    pub(super) fn new(capacity: u64) -> Option<Self> {
+        let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        let options =
+            OptionsBuilder::new().weight_capacity(capacity).estimated_items_capacity(items).shards(1).build().ok()?;
+        Some(Self(Cache::with_options(options, ByBytes, Prehashed::default(), HandedOn)))
+    }
+
+    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
+        self.0.get(&key)
+    }
+
+    pub(super) fn has(&self, key: KeyRef<'_>) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    pub(super) fn select(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
+        self.0.iter().filter(|(key, entry)| select(key, &entry.head)).map(|(key, _)| key).collect()
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    #[cfg(test)]
+    pub(super) fn weight(&self) -> u64 {
+        self.0.weight()
+    }
+}
+
+/// What is done under the shard's lock.
+impl DecodedEntries {
+    pub(super) fn insert(&self, key: StoreKey, entry: Arc<Entry>, left: &mut Left) {
+        self.0.insert_with_lifecycle(key, entry, left);
+    }
+
+    pub(super) fn remove(&self, key: KeyRef<'_>, left: &mut Left) {
+        left.extend(self.0.remove(&key).map(|(_, entry)| entry));
+    }
+
+    /// Takes the room that is left, and gives up what is too much.
+    pub(super) fn resize(&self, capacity: u64) {
+        self.0.set_capacity(capacity);
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.0.capacity()
+    }
+}
