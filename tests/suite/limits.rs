@@ -105,7 +105,7 @@ async fn a_flood_of_keys_evicts_and_never_grows() {
     }
     blobs.stays_within_budgets().await;
     let stats = blobs.cache.stats().await;
-    assert!(stats.near_entries > 0 && stats.local_entries > Some(500), "it holds what fits: {stats:?}");
+    assert!(stats.local_entries > Some(500), "it holds what fits: {stats:?}");
     let runs = blobs.runs();
     blobs.blob(19_999, 100).await;
     assert_eq!(blobs.runs(), runs, "what came last is there");

@@ -19,9 +19,8 @@ pub async fn near(cache: &Cache, id: u64, load: fn(u64) -> u64) -> u64 {
 
 /// What one entry of the two functions is counted as, in bytes.
 pub struct Weights {
+    stored: f64,
     near: f64,
-    local: f64,
-    near_only: f64,
 }
 
 impl Weights {
@@ -29,8 +28,8 @@ impl Weights {
     pub fn weigh(runtime: &Runtime) -> Self {
         const BYTES: u64 = 4 << 20;
         let ids = model::ids(100_000);
-        let fill = |near, local, is_near: bool| {
-            let cache = build(runtime, near, local);
+        let fill = |is_near: bool| {
+            let cache = build(runtime, BYTES, BYTES);
             runtime.block_on(async {
                 for id in &ids {
                     if is_near {
@@ -39,31 +38,25 @@ impl Weights {
                         stored(&cache, *id, model::load).await;
                     }
                 }
-                cache.stats().await
-            })
+            });
+            BYTES as f64 / held(runtime, &cache).max(1) as f64
         };
-        let both = fill(BYTES, BYTES, false);
-        let near_only = fill(BYTES, BYTES, true);
-        let of = |entries: u64| BYTES as f64 / entries.max(1) as f64;
-        Self {
-            near: of(both.near_entries),
-            local: of(both.local_entries.unwrap_or(1)),
-            near_only: of(near_only.near_entries),
-        }
+        Self { stored: fill(false), near: fill(true) }
     }
 
-    /// A cache that holds so many entries in both places together, at the proportion that the
-    /// defaults have: four bytes in the store for each near it.
+    /// A cache that holds so many entries of the function that the store keeps.
     pub fn room(&self, runtime: &Runtime, entries: u64) -> Cache {
-        let near = entries as f64 / (1.0 / self.near + 4.0 / self.local);
-        build(runtime, near as u64, (4.0 * near) as u64)
+        build(runtime, NEAR_BY_DEFAULT, (entries as f64 * self.stored) as u64)
     }
 
     /// A cache for values that are kept near only.
     pub fn near_room(&self, runtime: &Runtime, entries: u64) -> Cache {
-        build(runtime, (entries as f64 * self.near_only) as u64, 1 << 20)
+        build(runtime, (entries as f64 * self.near) as u64, 1 << 20)
     }
 }
+
+/// Nothing is in it here: the embedded store keeps what functions load as it is.
+const NEAR_BY_DEFAULT: u64 = 64 << 20;
 
 #[allow(clippy::expect_used, reason = "the settings are right")]
 pub fn build(runtime: &Runtime, near: u64, local: u64) -> Cache {

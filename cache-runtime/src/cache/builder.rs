@@ -363,8 +363,8 @@ impl Builder {
         let store = faults.map_or_else(|| Arc::clone(&store), |faults| faults.around(Arc::clone(&store)));
         let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
+            near: Near::new(settings.near_max_bytes, store.departures()),
             store,
-            near: Near::new(settings.near_max_bytes),
             // Redis alone answers when Redis is the backend, so that all processes read the same.
             near_before_store: settings.backend == Backend::Local || coherence.is_some(),
             coherence: coherence.clone(),

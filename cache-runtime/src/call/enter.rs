@@ -13,7 +13,7 @@ use crate::{
     clock::Millis,
     codec::{Codec, Packed},
     key::{self, KeyWriter, RawArgs, Rendered},
-    near::{AtHandCall, Found},
+    near::{AtHandCall, NearEntry},
     policy::Policy,
     scope::{self, Scope},
     stats::Count,
@@ -93,11 +93,8 @@ fn at_hand<S: Shape>(
     }
     let call = AtHandCall::new(function.number(), cache.space.number, args)?;
     let take = |value: Option<&Packed>| Cached::<S>::from_near(codec, value).map(Cached::into_return);
-    let Found { answer, told } = near.at_hand(&call, inner.present(), inner.clock.now(), take)?;
-    if let Some(entry) = told {
-        held::tell(cache, function, &entry);
-    }
-    Some(answer)
+    let is_stored = |entry: &NearEntry| held::is_stored(cache, function, entry);
+    near.at_hand(&call, inner.present(), inner.clock.now(), is_stored, take)
 }
 
 /// As [`enter`], for a call by hand.
@@ -188,7 +185,7 @@ fn near_hit<S: Shape>(
     let cached = Cached::<S>::from_near(codec, held.value())?;
     // A hit of a sliding value is more than its answer.
     if let (Some((function, Some(args))), false) = (call, policy.sliding) {
-        held.keep_at_hand(cache, (function, args), &space, key);
+        held.keep_at_hand(cache, (function, args), &space, (key, now));
     }
     Some((cached.into_return(), due))
 }

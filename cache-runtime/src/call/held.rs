@@ -59,7 +59,7 @@ impl Held {
         cache: &Cache,
         (function, args): (&'static Function, RawArgs),
         space: &Arc<Space>,
-        key: Rendered<'_>,
+        (key, now): (Rendered<'_>, Millis),
     ) {
         let Some(near) = &cache.inner.near else { return };
         let Some(call) = AtHandCall::new(function.number(), cache.space.number, args) else { return };
@@ -68,7 +68,7 @@ impl Held {
             Self::Stored(_) => near_entry(cache, space, key),
         };
         let until = stale::next_due(&function.plan().policy, self.life());
-        near.keep_at_hand(call, until, entry, || cache.inner.counters.own_hits(function));
+        near.keep_at_hand(call, now..until, entry, || cache.inner.counters.own_hits(function));
     }
 }
 
@@ -85,13 +85,14 @@ fn near_entry(cache: &Cache, space: &Arc<Space>, key: Rendered<'_>) -> Option<Ar
         tags: &entry.head.tags,
         bytes: decoded.map_or(0, |decoded| decoded.encoded_len() as u64),
     };
-    value.into_entry(&cache, &key.full().into(), fence, Origin::Store).map(Arc::new)
+    let kept = value.into_entry(&cache, &key.full().into(), fence, Origin::Store)?;
+    Some(Arc::new(kept.of_store(entry.head.token)))
 }
 
-/// Tells whoever holds what a thread has at hand that it is in use, so that it is not evicted.
-#[cold]
-pub(super) fn tell(cache: &Cache, function: &Function, entry: &NearEntry) {
-    let (inner, space) = (&cache.inner, cache.space_of(Some(function)));
-    inner.near.iter().for_each(|near| near.tell(entry));
-    inner.store.at_once(&space.namespace, space.key_in(entry.full_key()));
+/// Whether the store still holds an entry of its own that a thread has at hand.
+#[inline(never)]
+pub(super) fn is_stored(cache: &Cache, function: &Function, entry: &NearEntry) -> bool {
+    let space = cache.space_of(Some(function));
+    let held = cache.inner.store.at_once(&space.namespace, space.key_in(entry.full_key()));
+    held.is_some_and(|held| Some(held.head.token) == entry.stored_as())
 }

@@ -12,17 +12,16 @@ mod at_hand;
 
 use std::{
     hash::{BuildHasher, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    ops::Range,
+    ptr,
+    sync::Arc,
 };
 
 use foldhash::fast::RandomState;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync};
 
 use self::at_hand::{AtHand, News};
-pub(crate) use self::at_hand::{AtHandCall, Found};
+pub(crate) use self::at_hand::AtHandCall;
 use crate::{
     clock::Millis,
     codec::Packed,
@@ -30,7 +29,7 @@ use crate::{
     epoch::{Epoch, Epochs, Slot},
     prehashed::Prehashed,
     stats::OwnHits,
-    store::Life,
+    store::{Departures, Life, Token},
 };
 
 /// What an entry costs beside its key and value: its head, its place in the map, the counts.
@@ -45,8 +44,8 @@ pub(crate) struct NearEntry {
     /// The length of the value's stored form.
     pub(crate) bytes: u64,
     full_key: Arc<str>,
-    /// Whether it has left the map, for whoever has it at hand.
-    gone: AtomicBool,
+    /// What the store holds it as, if it is the store's; else the map holds it.
+    stored_as: Option<Token>,
 }
 
 /// What was in force when the load or read of an entry began.
@@ -88,7 +87,12 @@ impl NearView {
 
 impl NearEntry {
     pub(crate) fn new(full_key: Arc<str>, value: Option<Packed>, life: Life, view: NearView, bytes: u64) -> Self {
-        Self { value, life, view, bytes, full_key, gone: AtomicBool::new(false) }
+        Self { value, life, view, bytes, full_key, stored_as: None }
+    }
+
+    /// The same for what the store holds as it is.
+    pub(crate) fn of_store(self, token: Token) -> Self {
+        Self { stored_as: Some(token), ..self }
     }
 
     /// The same entry with another life.
@@ -100,17 +104,12 @@ impl NearEntry {
         &self.full_key
     }
 
+    pub(crate) fn stored_as(&self) -> Option<Token> {
+        self.stored_as
+    }
+
     fn may_be_served(&self, present: Present<'_>, now: Millis) -> bool {
         now < self.life.dead_at && self.view.is_current(present)
-    }
-
-    fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
-    }
-
-    /// Release: whoever finds it gone finds also what has replaced it.
-    fn leave(&self) {
-        self.gone.store(true, Ordering::Release);
     }
 }
 
@@ -123,20 +122,16 @@ impl Weighter<u64, Arc<NearEntry>> for ByBytes {
     }
 }
 
-/// Tells those that have an entry at hand that it was replaced or evicted.
-#[derive(Clone, Default)]
-struct Leaving {
-    /// How many have left.
-    left: Arc<AtomicU64>,
-}
+/// Counts what was replaced or evicted, for those that have it at hand.
+#[derive(Clone)]
+struct Leaving(Departures);
 
 impl Lifecycle<u64, Arc<NearEntry>> for Leaving {
     /// What has left, to be dropped outside the map's lock: a value's `Drop` may call what it likes.
     type RequestState = Vec<Arc<NearEntry>>;
 
     fn on_evict(&self, left: &mut Self::RequestState, _: u64, entry: Arc<NearEntry>) {
-        entry.leave();
-        self.left.fetch_add(1, Ordering::AcqRel);
+        self.0.add_one();
         left.push(entry);
     }
 }
@@ -149,12 +144,14 @@ pub(crate) struct Near {
     map: Map,
     hasher: RandomState,
     at_hand: AtHand,
-    leaving: Leaving,
+    /// Of the map, and of the store where that holds values as they are.
+    departures: Departures,
 }
 
 impl Near {
-    /// A cache of at most `max_bytes`; none at all for 0.
-    pub(crate) fn new(max_bytes: u64) -> Option<Self> {
+    /// A cache of at most `max_bytes`; none at all for 0. `departures` counts what leaves a store that
+    /// holds values as they are.
+    pub(crate) fn new(max_bytes: u64, departures: Departures) -> Option<Self> {
         if max_bytes == 0 {
             return None;
         }
@@ -166,9 +163,9 @@ impl Near {
             )
             .build()
             .ok()?;
-        let leaving = Leaving::default();
-        let map = Map::with_options(options, ByBytes, Prehashed::default(), leaving.clone());
-        Some(Self { map, hasher: RandomState::default(), at_hand: AtHand::new(max_bytes), leaving })
+        let leaving = Leaving(departures.clone());
+        let map = Map::with_options(options, ByBytes, Prehashed::default(), leaving);
+        Some(Self { map, hasher: RandomState::default(), at_hand: AtHand::new(max_bytes), departures })
     }
 
     /// The entry of a full key, if nothing it depends on was invalidated and it is not dead.
@@ -178,35 +175,41 @@ impl Near {
     }
 
     /// What `take` makes of the value that this thread has at hand for these arguments, under the
-    /// same conditions as [`get`](Self::get). It is counted as a hit. Every so often the entry comes
-    /// along, for [`tell`](Self::tell).
+    /// same conditions as [`get`](Self::get). It is counted as a hit. `is_stored` looks whether the store
+    /// still holds an entry of its own.
     #[inline(always)]
     pub(crate) fn at_hand<R>(
         &self,
         call: &AtHandCall,
         present: Present<'_>,
         now: Millis,
+        is_stored: impl FnOnce(&NearEntry) -> bool,
         take: impl FnOnce(Option<&Packed>) -> Option<R>,
-    ) -> Option<Found<R>> {
-        let is_current = |entry: &NearEntry| !entry.is_gone() && entry.may_be_served(present, now);
+    ) -> Option<R> {
+        let is_held = |entry: &NearEntry| match entry.stored_as {
+            Some(_) => is_stored(entry),
+            None => self.holds(entry),
+        };
+        let is_current = |entry: &NearEntry| entry.may_be_served(present, now) && is_held(entry);
         self.at_hand.find(call, self.news(present), now, is_current, take)
     }
 
-    /// Tells the map that an entry is in use.
-    pub(crate) fn tell(&self, entry: &NearEntry) {
-        self.map.get(&self.hash(entry.full_key.as_bytes()));
+    /// Whether the map holds this very entry, which counts as a use of it.
+    fn holds(&self, entry: &NearEntry) -> bool {
+        let held = self.map.get(&self.hash(entry.full_key.as_bytes()));
+        held.is_some_and(|held| ptr::eq(&*held, entry))
     }
 
-    /// Has an entry at hand for the next call with these arguments on this thread, until `until`; it is
-    /// asked for if there is a place. `hits` is where this thread counts them.
+    /// Has an entry at hand for the next call with these arguments on this thread until the end of `life`,
+    /// which begins now; it is asked for if there is a place. `hits` is where this thread counts them.
     pub(crate) fn keep_at_hand(
         &self,
         call: AtHandCall,
-        until: Millis,
+        life: Range<Millis>,
         entry: impl FnOnce() -> Option<Arc<NearEntry>>,
         hits: impl FnOnce() -> OwnHits,
     ) {
-        self.at_hand.keep(call, until, entry, hits);
+        self.at_hand.keep(call, life, entry, hits);
     }
 
     #[inline]
@@ -221,8 +224,7 @@ impl Near {
     #[inline]
     fn news(&self, present: Present<'_>) -> News {
         let heard = present.coherence.map_or(0, Coherence::moves);
-        let left = self.leaving.left.load(Ordering::Acquire);
-        News(present.epochs.moves().wrapping_add(heard).wrapping_add(left))
+        News(present.epochs.moves().wrapping_add(heard).wrapping_add(self.departures.count()))
     }
 
     /// Drops what depends on others' changes and was kept in another generation than this.
@@ -230,8 +232,7 @@ impl Near {
         self.map.retain(|_, entry| {
             let is_kept = entry.view.generation.is_none_or(|generation| generation == present);
             if !is_kept {
-                entry.leave();
-                self.leaving.left.fetch_add(1, Ordering::AcqRel);
+                self.departures.add_one();
             }
             is_kept
         });
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_loss_is_not_served_after_it() {
-        let (near, epochs, coherence) = (Near::new(1 << 20).unwrap(), Epochs::new(), Coherence::new());
+        let (near, epochs, coherence) = (Near::new(1 << 20, Departures::default()).unwrap(), Epochs::new(), Coherence::new());
         let space = coherence.follow(&Namespace::new("app"));
         let generation = coherence.restore(&[Arc::clone(&space)]);
         let heard = coherence.note(&space, slots(), Epochs::any_tag("app")).unwrap();

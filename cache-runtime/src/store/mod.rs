@@ -33,7 +33,7 @@ mod types;
 
 pub use format::{Content, Format, KeyId, UnknownFormat};
 pub use types::{
-    Entry, Expiry, Fill, Filled, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Over,
+    Departures, Entry, Expiry, Fill, Filled, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Over,
     Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Token, Value,
 };
 
@@ -73,10 +73,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     }
 
     /// The entry under a key if it is held as it is and a read would find it: for a look before a
-    /// future is made.
+    /// future is made. It counts as a use of the entry.
     fn at_once(&self, space: &Namespace, key: &str) -> Option<Arc<Entry>> {
         let _ = (space, key);
         None
+    }
+
+    /// What counts the entries that [`Store::at_once`] does not find any more.
+    fn departures(&self) -> Departures {
+        Departures::default()
     }
 
     /// Takes the right to fill a key.

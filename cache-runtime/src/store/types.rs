@@ -1,6 +1,13 @@
 //! What the operations of a store take and give.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{Decoded, Format};
 use crate::clock::Millis;
@@ -126,6 +133,23 @@ impl std::ops::Deref for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// Counts entries that a store held as they are and has let go: replaced, removed or evicted. Clones
+/// share the count.
+#[derive(Debug, Clone, Default)]
+pub struct Departures(Arc<AtomicU64>);
+
+impl Departures {
+    /// To be counted after the entry is gone and before anybody is told.
+    pub fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 }
 

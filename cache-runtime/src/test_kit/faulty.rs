@@ -6,7 +6,7 @@ use super::faults::{Faults, Operation};
 use crate::{
     stats::BreakerStats,
     store::{
-        Entry, Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery,
+        Departures, Entry, Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery,
         Released, Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
     },
 };
@@ -49,6 +49,10 @@ impl Store for Faulty {
     /// What is in this process meets no faults.
     fn at_once(&self, space: &Namespace, key: &str) -> Option<Arc<Entry>> {
         self.store.at_once(space, key)
+    }
+
+    fn departures(&self) -> Departures {
+        self.store.departures()
     }
 
     fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading> {

@@ -2,11 +2,13 @@
 //!
 //! The map of all entries is looked into by key, under a lock that threads share. Most calls
 //! repeat one that the same thread has answered a moment ago, so each thread remembers some: it
-//! finds them before a key is rendered, and no other thread waits or is told of it. They are the
-//! map's own entries: what is invalidated, replaced or evicted there is not served from here.
+//! finds them before a key is rendered, and no other thread waits or is told of it. Whenever there
+//! are news, an entry is served only if whoever holds it still does: what is invalidated, replaced or
+//! evicted there is not served from here, and the holder learns what is in use when it has to choose
+//! what to evict.
 //!
 //! Bounded: the places of a thread by the budget, the values by their length, and the threads by the
-//! processors, since a thread that sleeps keeps what it has. An entry that has left the map goes
+//! processors, since a thread that sleeps keeps what it has. An entry that is over goes
 //! when its thread next puts something in its way, some places at a time.
 
 use std::{
@@ -45,9 +47,6 @@ const WAYS: usize = 8;
 
 /// Of those that find all their places taken, one of so many may take the place of another.
 const ONE_OF_WANTING: u8 = 8;
-
-/// The map is told of every so manieth use, so that it does not evict what is used only here.
-const USES_TOLD: u8 = 16;
 
 /// A call by its arguments: those of a function in a namespace.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +88,7 @@ struct Places {
     uses: Box<[Cell<u8>]>,
     /// Counts those that found all their places taken.
     wanting: u8,
-    /// Where the search for entries that have left the map goes on.
+    /// Where the search for entries that are over goes on.
     cursor: usize,
 }
 
@@ -99,8 +98,8 @@ struct Place {
     caller: u64,
     args: RawWords,
     value: Option<Packed>,
-    /// When something is due: the end of its life, or a refresh.
-    until: Millis,
+    /// When something is due: the end of its life, or a refresh. 0 once it was found not to be current.
+    until: Cell<Millis>,
     /// What was the news when the entry was last found current.
     seen: Cell<News>,
     entry: Arc<NearEntry>,
@@ -112,6 +111,10 @@ impl Place {
     #[inline(always)]
     fn is_of(&self, call: &AtHandCall) -> bool {
         self.caller == call.caller && self.args.is(&call.args.words)
+    }
+
+    fn is_over(&self, now: Millis) -> bool {
+        now >= self.until.get()
     }
 }
 
@@ -127,12 +130,6 @@ impl Home {
     fn set(self) -> Range<usize> {
         self.first..self.first + WAYS
     }
-}
-
-/// A hit, and the entry if whoever holds it is to be told.
-pub(crate) struct Found<R> {
-    pub(crate) answer: R,
-    pub(crate) told: Option<Arc<NearEntry>>,
 }
 
 impl AtHand {
@@ -164,46 +161,48 @@ impl AtHand {
         now: Millis,
         is_current: impl FnOnce(&NearEntry) -> bool,
         take: impl FnOnce(Option<&Packed>) -> Option<R>,
-    ) -> Option<Found<R>> {
+    ) -> Option<R> {
         let places = self.of_threads.get()?.try_borrow().ok()?;
         let at = places.find(call)?;
         let place = places.at(at)?;
-        if now >= place.until {
+        if now >= place.until.get() {
             return None;
         }
         if place.seen.get() != news {
             if !is_current(&place.entry) {
+                place.until.set(0);
                 return None;
             }
             place.seen.set(news);
         }
         let answer = take(place.value.as_ref())?;
         place.hits.add_one();
-        let told = places.count_use(at).then(|| Arc::clone(&place.entry));
-        Some(Found { answer, told })
+        places.count_use(at);
+        Some(answer)
     }
 
-    /// Keeps an entry for these arguments until `until`, unless others are used more. `entry` is asked for
-    /// only if there is a place.
+    /// Keeps an entry for these arguments until the end of `life`, unless others are used more. `entry` is
+    /// asked for only if there is a place.
     pub(super) fn keep(
         &self,
         call: AtHandCall,
-        until: Millis,
+        life: Range<Millis>,
         entry: impl FnOnce() -> Option<Arc<NearEntry>>,
         hits: impl FnOnce() -> OwnHits,
     ) {
         let Some(places) = self.of_threads.get().or_else(|| self.join()) else { return };
         // What leaves is dropped when nothing is borrowed: a value's `Drop` may call what it likes.
         let left = places.try_borrow_mut().ok().map(|mut places| {
-            let at = places.place_for(&call)?;
+            let Range { start: now, end: until } = life;
+            let at = places.place_for(&call, now)?;
             // No news are this one: the first hit looks at the entry.
             let seen = Cell::new(News(u64::MAX));
             let entry = entry().filter(|entry| entry.bytes <= LONGEST_VALUE)?;
             let (value, hits) = (entry.value.clone(), hits());
             let AtHandCall { caller, args } = call;
-            let place = Place { caller, args: args.words, value, until, seen, entry, hits };
+            let place = Place { caller, args: args.words, value, until: Cell::new(until), seen, entry, hits };
             let tag = places.home(&call).tag;
-            Some((places.put(at, tag, place), places.sweep_one()))
+            Some((places.put(at, tag, place), places.sweep_one(now)))
         });
         drop(left);
     }
@@ -251,21 +250,18 @@ impl Places {
         None
     }
 
-    /// Whether the map is to be told of this use.
     #[inline]
-    fn count_use(&self, at: usize) -> bool {
-        let Some(uses) = self.uses.get(at) else { return false };
-        // At the end it goes round in the last steps, so that the map is told again.
-        let next = uses.get().checked_add(1).unwrap_or(u8::MAX - USES_TOLD + 1);
-        uses.set(next);
-        next.is_multiple_of(USES_TOLD)
+    fn count_use(&self, at: usize) {
+        if let Some(uses) = self.uses.get(at) {
+            uses.set(uses.get().saturating_add(1));
+        }
     }
 
     /// Where a call is kept; `None` while others are used more.
-    fn place_for(&mut self, call: &AtHandCall) -> Option<usize> {
+    fn place_for(&mut self, call: &AtHandCall, now: Millis) -> Option<usize> {
         let home = self.home(call);
         let is_free = |at: &usize| self.at(*at).is_none();
-        self.find(call).or_else(|| home.set().find(is_free)).or_else(|| self.make_way(home))
+        self.find(call).or_else(|| home.set().find(is_free)).or_else(|| self.make_way(home, now))
     }
 
     /// Returns what was there.
@@ -278,7 +274,7 @@ impl Places {
     /// The place that was not used of late, if there is one. Each that looks for it halves the uses
     /// that count, so that what is no longer used goes in the end. Only some look: where more is in use
     /// than there are places, going in and out would cost more than it saves.
-    fn make_way(&mut self, home: Home) -> Option<usize> {
+    fn make_way(&mut self, home: Home, now: Millis) -> Option<usize> {
         self.wanting = (self.wanting + 1) % ONE_OF_WANTING;
         if self.wanting != 0 {
             return None;
@@ -287,7 +283,7 @@ impl Places {
         for at in home.set() {
             let uses = self.uses[at].get();
             self.uses[at].set(uses / 2);
-            if uses == 0 || self.at(at).is_some_and(|place| place.entry.is_gone()) {
+            if uses == 0 || self.at(at).is_some_and(|place| place.is_over(now)) {
                 unused = Some(at);
             }
         }
@@ -298,10 +294,10 @@ impl Places {
         self.places.get(at)?.as_ref()
     }
 
-    /// Takes out one entry that has left the map, if the next place holds one.
-    fn sweep_one(&mut self) -> Option<Place> {
+    /// Takes out one entry that is over, if the next place holds one.
+    fn sweep_one(&mut self, now: Millis) -> Option<Place> {
         self.cursor = (self.cursor + 1) & (self.places.len() - 1);
-        self.places.get_mut(self.cursor)?.take_if(|place| place.entry.is_gone())
+        self.places.get_mut(self.cursor)?.take_if(|place| place.is_over(now))
     }
 }
 

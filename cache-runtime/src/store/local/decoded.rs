@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     prehashed::Prehashed,
-    store::{Entry, Head},
+    store::{Departures, Entry, Head},
 };
 
 /// What entries usually take, in bytes.
@@ -28,69 +28,79 @@ impl Weighter<StoreKey, Arc<Entry>> for ByBytes {
     }
 }
 
-/// Hands on what leaves, to be dropped outside of all locks: a value's `Drop` may call what it likes.
+/// Counts what leaves and hands it on, to be dropped outside of all locks: a value's `Drop` may call
+/// what it likes.
 #[derive(Clone)]
-struct HandedOn;
+struct Leaving(Departures);
 
 /// Entries that were replaced, removed or evicted.
 pub(super) type Left = Vec<Arc<Entry>>;
 
-impl Lifecycle<StoreKey, Arc<Entry>> for HandedOn {
+impl Lifecycle<StoreKey, Arc<Entry>> for Leaving {
     type RequestState = Left;
 
     fn on_evict(&self, left: &mut Left, _: StoreKey, entry: Arc<Entry>) {
+        self.0.add_one();
         left.push(entry);
     }
 }
 
-pub(super) struct DecodedEntries(Cache<StoreKey, Arc<Entry>, ByBytes, Prehashed, HandedOn>);
+pub(super) struct DecodedEntries {
+    map: Cache<StoreKey, Arc<Entry>, ByBytes, Prehashed, Leaving>,
+    departures: Departures,
+}
 
 impl DecodedEntries {
-    pub(super) fn new(capacity: u64) -> Option<Self> {
+    pub(super) fn new(capacity: u64, departures: &Departures) -> Option<Self> {
         let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         let options =
             OptionsBuilder::new().weight_capacity(capacity).estimated_items_capacity(items).shards(1).build().ok()?;
-        Some(Self(Cache::with_options(options, ByBytes, Prehashed::default(), HandedOn)))
+        let leaving = Leaving(departures.clone());
+        let map = Cache::with_options(options, ByBytes, Prehashed::default(), leaving);
+        Some(Self { map, departures: departures.clone() })
     }
 
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
-        self.0.get(&key)
+        self.map.get(&key)
     }
 
     pub(super) fn has(&self, key: KeyRef<'_>) -> bool {
-        self.0.contains_key(&key)
+        self.map.contains_key(&key)
     }
 
     pub(super) fn select(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
-        self.0.iter().filter(|(key, entry)| select(key, &entry.head)).map(|(key, _)| key).collect()
+        self.map.iter().filter(|(key, entry)| select(key, &entry.head)).map(|(key, _)| key).collect()
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.0.len() as u64
+        self.map.len() as u64
     }
 
     #[cfg(test)]
     pub(super) fn weight(&self) -> u64 {
-        self.0.weight()
+        self.map.weight()
     }
 }
 
 /// What is done under the shard's lock.
 impl DecodedEntries {
     pub(super) fn insert(&self, key: StoreKey, entry: Arc<Entry>, left: &mut Left) {
-        self.0.insert_with_lifecycle(key, entry, left);
+        self.map.insert_with_lifecycle(key, entry, left);
     }
 
     pub(super) fn remove(&self, key: KeyRef<'_>, left: &mut Left) {
-        left.extend(self.0.remove(&key).map(|(_, entry)| entry));
+        if let Some((_, entry)) = self.map.remove(&key) {
+            self.departures.add_one();
+            left.push(entry);
+        }
     }
 
     /// Takes the room that is left, and gives up what is too much.
     pub(super) fn resize(&self, capacity: u64) {
-        self.0.set_capacity(capacity);
+        self.map.set_capacity(capacity);
     }
 
     pub(super) fn capacity(&self) -> u64 {
-        self.0.capacity()
+        self.map.capacity()
     }
 }

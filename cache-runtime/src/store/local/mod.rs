@@ -26,7 +26,7 @@ use self::{
     stamps::{Limits, Space, Stamps},
 };
 use super::{
-    Content, Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life,
+    Content, Departures, Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life,
     Namespace, Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
@@ -71,6 +71,7 @@ pub(in crate::store) enum Form {
 pub(crate) struct LocalStore {
     form: Form,
     shards: Box<[Shard]>,
+    departures: Departures,
     hasher: RandomState,
     stamps: Stamps,
     clock: Clock,
@@ -96,9 +97,12 @@ impl LocalStore {
 
     fn with_limits(form: Form, max_bytes: u64, clock: Clock, most_leases: usize, limits: Limits) -> Self {
         let shards = (max_bytes / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
+        let departures = Departures::default();
+        let counting = (form == Form::AsGiven).then_some(&departures);
         Self {
             form,
-            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, most_leases, form)).collect(),
+            shards: (0..shards).map(|_| Shard::new(max_bytes / shards, most_leases, counting)).collect(),
+            departures: departures.clone(),
             hasher: RandomState::default(),
             stamps: Stamps::new(limits),
             clock,
@@ -392,6 +396,10 @@ impl Store for LocalStore {
         let key = self.key(space, key);
         let entry = self.shard(key).get_decoded(key)?;
         self.is_live(space, &entry.head, self.clock.now()).then_some(entry)
+    }
+
+    fn departures(&self) -> Departures {
+        self.departures.clone()
     }
 
     fn lease<'a>(&'a self, space: &'a Namespace, request: LeaseRequest<'a>) -> StoreFuture<'a, Lease> {

@@ -19,13 +19,12 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    Form,
     decoded::{DecodedEntries, Left},
     encoded::EncodedEntries,
     key::{KeyRef, StoreKey},
     leases::Leases,
 };
-use crate::store::{Content, Entry, Head};
+use crate::store::{Content, Departures, Entry, Head};
 
 /// What one entry takes besides its key, tags and value, in bytes.
 const OVERHEAD: usize = 300;
@@ -43,8 +42,9 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(capacity: u64, most_leases: usize, form: Form) -> Self {
-        let decoded = (form == Form::AsGiven).then(|| DecodedEntries::new(capacity)).flatten();
+    /// `departures` counts what leaves of what is kept as it is; without it nothing is.
+    pub(super) fn new(capacity: u64, most_leases: usize, departures: Option<&Departures>) -> Self {
+        let decoded = departures.and_then(|departures| DecodedEntries::new(capacity, departures));
         let for_encoded = if decoded.is_some() { capacity - capacity / 8 } else { capacity };
         let leases = Mutex::new(Leases::new(most_leases));
         let encoded = EncodedEntries::new(for_encoded);
