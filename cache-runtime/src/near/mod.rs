@@ -155,14 +155,9 @@ impl Near {
         if max_bytes == 0 {
             return None;
         }
-        let typical_entry = OVERHEAD + 256;
-        let options = OptionsBuilder::new()
-            .weight_capacity(max_bytes)
-            .estimated_items_capacity(
-                usize::try_from(max_bytes / typical_entry).unwrap_or(usize::MAX).clamp(16, 1 << 20),
-            )
-            .build()
-            .ok()?;
+        // At most so many fit. It is remembered of half as many that they were evicted.
+        let items = usize::try_from(max_bytes / OVERHEAD).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        let options = OptionsBuilder::new().weight_capacity(max_bytes).estimated_items_capacity(items).build().ok()?;
         let leaving = Leaving(departures.clone());
         let map = Map::with_options(options, ByBytes, Prehashed::default(), leaving);
         Some(Self { map, hasher: RandomState::default(), at_hand: AtHand::new(max_bytes), departures })

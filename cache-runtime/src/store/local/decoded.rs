@@ -9,15 +9,12 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use super::{
     key::{KeyRef, StoreKey},
-    shards::weight,
+    shards::{OVERHEAD, weight},
 };
 use crate::{
     prehashed::Prehashed,
     store::{Departures, Entry, Head},
 };
-
-/// What entries usually take, in bytes.
-const TYPICAL_ENTRY: u64 = 600;
 
 #[derive(Clone)]
 struct ByBytes;
@@ -52,7 +49,8 @@ pub(super) struct DecodedEntries {
 
 impl DecodedEntries {
     pub(super) fn new(capacity: u64, departures: &Departures) -> Option<Self> {
-        let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        // At most so many fit. It is remembered of half as many that they were evicted.
+        let items = usize::try_from(capacity / OVERHEAD as u64).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         let options =
             OptionsBuilder::new().weight_capacity(capacity).estimated_items_capacity(items).shards(1).build().ok()?;
         let leaving = Leaving(departures.clone());

@@ -27,7 +27,7 @@ use super::{
 use crate::store::{Content, Departures, Entry, Head};
 
 /// What one entry takes besides its key, tags and value, in bytes.
-const OVERHEAD: usize = 300;
+pub(super) const OVERHEAD: usize = 300;
 
 /// Writes between two sweeps that nobody asked for, at least.
 const FEWEST_WRITES: u64 = 1_024;
