@@ -20,8 +20,8 @@ use std::{
 use foldhash::fast::RandomState;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync};
 
-use self::at_hand::{AtHand, News};
 pub(crate) use self::at_hand::AtHandCall;
+use self::at_hand::{AtHand, News};
 use crate::{
     clock::Millis,
     codec::Packed,
@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_loss_is_not_served_after_it() {
-        let (near, epochs, coherence) = (Near::new(1 << 20, Departures::default()).unwrap(), Epochs::new(), Coherence::new());
+        let (near, epochs, coherence) =
+            (Near::new(1 << 20, Departures::default()).unwrap(), Epochs::new(), Coherence::new());
         let space = coherence.follow(&Namespace::new("app"));
         let generation = coherence.restore(&[Arc::clone(&space)]);
         let heard = coherence.note(&space, slots(), Epochs::any_tag("app")).unwrap();

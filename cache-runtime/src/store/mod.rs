@@ -33,8 +33,8 @@ mod types;
 
 pub use format::{Content, Format, KeyId, UnknownFormat};
 pub use types::{
-    Departures, Entry, Expiry, Fill, Filled, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace, Over,
-    Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Token, Value,
+    Departures, Entry, Expiry, Fill, Filled, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life, Namespace,
+    Over, Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Token, Value,
 };
 
 /// The future of a store's operation.

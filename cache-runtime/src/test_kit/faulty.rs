@@ -6,8 +6,8 @@ use super::faults::{Faults, Operation};
 use crate::{
     stats::BreakerStats,
     store::{
-        Departures, Entry, Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Recovery,
-        Released, Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
+        Departures, Entry, Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading,
+        Recovery, Released, Seized, Seizure, ServerInfo, Store, StoreFuture, Token,
     },
 };
 

@@ -26,8 +26,8 @@ use self::{
     stamps::{Limits, Space, Stamps},
 };
 use super::{
-    Content, Departures, Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest, Life,
-    Namespace, Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
+    Content, Departures, Entry, Expiry, Fill, Filled, Format, Found, Head, Increment, Incremented, Lease, LeaseRequest,
+    Life, Namespace, Payload, Reading, Seized, Seizure, ServerInfo, Stamp, Store, StoreFuture, Token, Value, glob,
 };
 use crate::clock::{Clock, Millis, millis};
 
