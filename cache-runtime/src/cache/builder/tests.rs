@@ -1,7 +1,7 @@
 //! The environment and its mistakes.
 
 use super::*;
-use crate::config::Address;
+use crate::{cache::Cache, config::Address};
 
 fn from(variables: &[(&str, &str)]) -> Result<Builder> {
     let find = |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, text)| (*text).to_owned());
