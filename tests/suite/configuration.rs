@@ -41,6 +41,18 @@ fn a_url_that_cannot_be_read_is_not_repeated() {
     }
 }
 
+/// Unescaped, `redis://app:12#34@db` would be read as port 12 of a host `app`.
+#[test]
+fn a_password_of_any_characters_is_written_escaped() {
+    for password in ["12#34", "12/34", "12?34"] {
+        let url = format!("redis://app:{password}@db");
+        let error = RedisConfig::from_url(&SecretString::from(url)).unwrap_err().to_string();
+        assert!(error.contains("%23") && !error.contains(password), "{error}");
+    }
+    let escaped = SecretString::from("redis://app:%2F%3F%23%40%3A%25@db".to_owned());
+    assert_eq!(RedisConfig::from_url(&escaped).unwrap().password.unwrap().expose_secret(), "/?#@:%");
+}
+
 #[tokio::test]
 async fn handles_and_settings_show_no_password() {
     let mut redis = RedisConfig::default();

@@ -11,6 +11,7 @@ mod address;
 mod redis;
 mod sentinel;
 mod tls;
+mod url;
 mod variables;
 
 pub use address::Address;

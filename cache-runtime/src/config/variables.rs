@@ -1,6 +1,6 @@
 //! The environment, read variable by variable.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::Ipv6Addr, str::FromStr, time::Duration};
 
 use crate::error::{Error, Result};
 
@@ -24,11 +24,13 @@ impl Variables<'_> {
 
     /// A host alone. What looks like a URL may hold a password, so it is not repeated.
     pub(crate) fn host(&self, name: &str) -> Result<Option<String>> {
-        match self.text(name) {
-            Some(text) if text.contains(['/', '@']) => {
-                Err(Error::config(format!("{name} must be a host alone; a URL belongs into REDIS_URL")))
-            }
-            text => Ok(text),
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let host = text.trim();
+        match host.contains(['/', '@', ':']) && host.parse::<Ipv6Addr>().is_err() {
+            true => Err(Error::config(format!(
+                "{name} must be a host alone; a port belongs into REDIS_PORT, and a URL into REDIS_URL"
+            ))),
+            false => Ok(Some(host.to_owned())),
         }
     }
 
