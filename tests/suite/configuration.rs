@@ -14,6 +14,16 @@ async fn an_empty_namespace_and_a_ttl_of_zero_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_host_by_hand_is_a_host_alone() {
+    for host in ["", "db:6379", "[::1]", ":secret-word@db"] {
+        let mut redis = RedisConfig::default();
+        redis.host = host.to_owned();
+        let error = Cache::builder().backend(Backend::Redis).redis(redis).build().await.unwrap_err().to_string();
+        assert!(error.contains("`port`") && !error.contains("secret-word"), "{host} {error}");
+    }
+}
+
 #[test]
 fn another_backend_is_refused_with_a_list_of_those_there_are() {
     let error = "memcached".parse::<Backend>().unwrap_err().to_string();

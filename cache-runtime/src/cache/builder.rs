@@ -59,7 +59,12 @@ impl Builder {
     ///
     /// A variable that cannot be used; the error names it and says what is accepted.
     pub fn from_env() -> Result<Self> {
-        Self::from_variables(&Variables(&|name| std::env::var(name).ok()))
+        let variables = Variables(&|name| std::env::var(name).ok());
+        let builder = Self::from_variables(&variables)?;
+        for advice in variables.unused(builder.settings.backend) {
+            tracing::warn!("{advice}");
+        }
+        Ok(builder)
     }
 
     pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
@@ -67,9 +72,9 @@ impl Builder {
         let settings = Settings {
             backend: variables.text("CACHE_BACKEND").map_or(Ok(Backend::default()), |name| name.parse())?,
             ttl: variables.duration("CACHE_TTL")?.unwrap_or(defaults.settings.ttl),
-            near_max_bytes: variables.number("CACHE_NEAR_MAX_BYTES")?.unwrap_or(defaults.settings.near_max_bytes),
-            local_max_bytes: variables.number("CACHE_LOCAL_MAX_BYTES")?.unwrap_or(defaults.settings.local_max_bytes),
-            max_value_bytes: variables.number("CACHE_MAX_VALUE_BYTES")?.unwrap_or(defaults.settings.max_value_bytes),
+            near_max_bytes: variables.bytes("CACHE_NEAR_MAX_BYTES")?.unwrap_or(defaults.settings.near_max_bytes),
+            local_max_bytes: variables.bytes("CACHE_LOCAL_MAX_BYTES")?.unwrap_or(defaults.settings.local_max_bytes),
+            max_value_bytes: variables.bytes("CACHE_MAX_VALUE_BYTES")?.unwrap_or(defaults.settings.max_value_bytes),
             coding: Coding::from_variables(variables)?,
             ..defaults.settings
         };

@@ -11,6 +11,7 @@ mod address;
 mod redis;
 mod sentinel;
 mod tls;
+mod unused;
 mod url;
 mod variables;
 

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{Address, SentinelConfig, TlsConfig, Variables, url::RedisUrl};
+use super::{Address, SentinelConfig, TlsConfig, Variables, url::RedisUrl, variables::is_host};
 use crate::error::{Error, Result};
 
 /// How to reach a Redis server.
@@ -127,6 +127,13 @@ impl RedisConfig {
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_cluster() && self.sentinel.is_some() {
             return Err(Error::config("both a cluster and sentinels are named; a cluster needs no sentinels"));
+        }
+        // Not repeated: whoever puts a whole URL here has a password in it.
+        if !is_host(&self.host) {
+            return Err(Error::config(
+                "the host of the Redis server must be a name or an address alone; a port belongs into `port`, and a URL \
+                 into `redis_url`",
+            ));
         }
         match self.is_cluster() && self.db != 0 && self.db != Self::default().db {
             true => Err(self.wrong_database()),
