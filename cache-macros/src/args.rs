@@ -6,7 +6,7 @@ use syn::{Expr, LitStr, Path};
 use crate::{
     errors::Errors,
     raw::{Raw, raw_args},
-    suggest::nearest,
+    suggest::{list, nearest},
 };
 
 /// One argument and the place of its name, so that a conflict can point at the right word.
@@ -72,6 +72,26 @@ const NAMES: [&str; 24] = [
     "crate",
 ];
 
+/// What to write for a word that other caches have.
+fn elsewhere(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "time" | "expire" | "expires" | "expiry" | "max_age" => "write `ttl`",
+        "swr" => "write `stale_while_revalidate`",
+        "condition" => "write `when`",
+        "ignore" | "exclude" => "write `skip(…)`",
+        "result" | "option" => {
+            "leave it out: an `Err` is never cached, and a `None` only under `negative_ttl`, whatever the function returns"
+        }
+        "cache_none" | "cache_errors" => {
+            "`negative_ttl` caches a `None`, and `stale_if_error` answers an `Err` with an older value"
+        }
+        "size" | "max_size" | "max_entries" | "capacity" => {
+            "a cache is bounded as a whole: `CACHE_LOCAL_MAX_BYTES` and `CACHE_NEAR_MAX_BYTES`"
+        }
+        _ => return None,
+    })
+}
+
 impl Args {
     /// Reads the arguments of `#[cached(…)]`, reporting every mistake.
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
@@ -109,7 +129,10 @@ impl Args {
             "companions" => set(&mut self.companions, raw, Raw::names, e),
             "invalidate" => set(&mut self.invalidate, raw, Raw::ident, e),
             "crate" => set(&mut self.krate, raw, Raw::path, e),
-            _ => unknown(&raw.name, &NAMES, e),
+            word => match elsewhere(word) {
+                Some(advice) => e.at(&raw.name, format!("there is no argument `{word}`; {advice}")),
+                None => unknown(&raw.name, &NAMES, e),
+            },
         }
     }
 }
@@ -188,7 +211,10 @@ impl Args {
 pub(crate) fn unknown(name: &Ident, names: &[&str], errors: &mut Errors) {
     let word = name.to_string();
     let message = nearest(&word, names.iter().copied()).map_or_else(
-        || format!("there is no argument `{word}`; the arguments are {}", names.join(", ")),
+        || {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            format!("there is no argument `{word}`; the arguments are {}", list(&names))
+        },
         |meant| format!("there is no argument `{word}`; did you mean `{meant}`?"),
     );
     errors.at(name, message);

@@ -49,6 +49,8 @@ pub(crate) fn derive(item: TokenStream) -> syn::Result<TokenStream> {
             errors.at(hash, "a template and `hash` exclude each other; keep one");
             TokenStream::new()
         }
+        // What was written is a mistake by itself.
+        (None, None) if !errors.is_empty() => TokenStream::new(),
         (None, None) => {
             errors.at(
                 &input.ident,

@@ -38,7 +38,9 @@ pub(crate) struct Plan {
 
 /// Where the function stands.
 pub(crate) enum Home {
-    /// In an `impl` block, as `self` or `Self` shows.
+    /// In an `impl` block that was not seen, as `self` or `Self` shows.
+    Alone,
+    /// In an inherent `impl` block, seen whole.
     Impl,
     /// In an `impl` block of this trait, seen whole.
     TraitImpl(Path),
@@ -62,7 +64,7 @@ impl Plan {
     pub(crate) fn judge(mut args: Args, function: Function, home: Option<Home>, errors: &mut Errors) -> Self {
         let krate = runtime(args.krate.as_ref());
         let private = quote_spanned!(Span::mixed_site()=> #krate::__private);
-        check_signature(&function, errors);
+        check_signature(&function, args.near.is_some(), errors);
         let key = key(&args, &function, errors);
         let tags = args.tags.iter().flat_map(|tags| &tags.value);
         let tags = tags.map(|tag| resolve(tag, &function, errors)).collect();
@@ -100,7 +102,7 @@ pub(crate) fn runtime(given: Option<&Given<Path>>) -> TokenStream {
 fn home_of(function: &Function, args: &Args) -> Home {
     let cache = args.cache.as_ref().map(|cache| cache.value.to_token_stream()).unwrap_or_default();
     if function.receiver().is_some() || function.mentions_self_type() || mentions(cache, "Self") {
-        Home::Impl
+        Home::Alone
     } else {
         Home::Unknown
     }
@@ -214,7 +216,7 @@ fn check_names(args: &Args, errors: &mut Errors) {
     }
 }
 
-fn check_signature(function: &Function, errors: &mut Errors) {
+fn check_signature(function: &Function, near: bool, errors: &mut Errors) {
     let sig = &function.sig;
     if function.kind == Kind::Sync {
         errors.at(
@@ -236,6 +238,34 @@ fn check_signature(function: &Function, errors: &mut Errors) {
         errors.at(twice, "`#[cached]` is given twice; keep one");
     }
     check_output(&function.output, errors);
+    if !near {
+        check_owned(&function.output, errors);
+    }
+}
+
+/// What is stored is decoded into a value that owns what it holds, and so never into a `&'static str`. Looks into
+/// types of the standard library alone: in others a parameter may be that of an error.
+fn check_owned(output: &Type, errors: &mut Errors) {
+    match bare(output) {
+        Type::Reference(reference)
+            if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") =>
+        {
+            let (shown, owned) = (spelled(reference), owned_form(&reference.elem));
+            errors.at(reference, format!("a stored value is decoded into one that owns what it holds: return `{owned}` instead of `{shown}`, or keep it in this process: `near`"));
+        }
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|element| check_owned(element, errors)),
+        Type::Array(array) => check_owned(&array.elem, errors),
+        Type::Path(path) => {
+            let Some(last) = path.path.segments.last() else { return };
+            let parameters = match last.ident.to_string().as_str() {
+                "Result" | "Option" | "Vec" | "Box" | "Arc" => 1,
+                "HashMap" | "BTreeMap" => 2,
+                _ => 0,
+            };
+            type_arguments(&last.arguments).take(parameters).for_each(|argument| check_owned(argument, errors));
+        }
+        _ => {}
+    }
 }
 
 /// A cached value lives on after the call: it cannot borrow from it.

@@ -79,7 +79,10 @@ impl Policy {
         };
         match share.filter(|share| *share > 0.0 && *share < 1.0) {
             Some(share) => self.some(given, share),
-            None => errors.at(&given.value, format!("`{name}` is a share of the ttl, between 0 and 1: `{name} = 0.8`")),
+            None => {
+                let usual = if name == "jitter" { 0.1 } else { 0.8 };
+                errors.at(&given.value, format!("`{name}` is a share of the ttl, between 0 and 1: `{name} = {usual}`"));
+            }
         }
     }
 

@@ -78,9 +78,12 @@ impl Raw {
         let Value::List(list) = &self.value else {
             return self.error(format!("`{name}` takes names in parentheses: `{name}(…, …)`"));
         };
-        let names = Punctuated::<Ident, Token![,]>::parse_terminated_with;
-        let parser = |input: ParseStream<'_>| names(input, Ident::parse_any);
-        Ok(parser.parse2(list.clone())?.into_iter().collect())
+        let parser =
+            |input: ParseStream<'_>| Punctuated::<Ident, Token![,]>::parse_terminated_with(input, Ident::parse_any);
+        let no_names = |error: syn::Error| {
+            syn::Error::new(error.span(), format!("`{name}` takes names as they are, without quotes: `{name}(…, …)`"))
+        };
+        Ok(parser.parse2(list.clone()).map_err(no_names)?.into_iter().collect())
     }
 
     pub(crate) fn flag(&self) -> syn::Result<bool> {
@@ -146,6 +149,9 @@ fn raw_arg(input: ParseStream<'_>) -> syn::Result<Raw> {
         return Err(input.error("expected the name of an argument, as in `ttl = 3600, key = \"user:<id>\"`"));
     }
     let name = input.call(Ident::parse_any)?;
+    if input.peek(Token![:]) {
+        return Err(input.error(format!("a value stands behind `=`: `{name} = …`")));
+    }
     let value = if input.peek(Token![=]) {
         let equals: Token![=] = input.parse()?;
         if input.is_empty() || input.peek(Token![,]) {

@@ -295,4 +295,5 @@ async fn unserializable_values_are_refused(setup: Setup) {
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     let error = setup.cache.set("n", &map).await.unwrap_err();
     assert!(matches!(error, Error::Encode { .. }), "{error:?}");
+    assert!(error.to_string().contains("list of pairs"), "{error}");
 }

@@ -14,6 +14,16 @@ async fn an_empty_namespace_and_a_ttl_of_zero_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_host_by_hand_is_a_host_alone() {
+    for host in ["", "db:6379", "[::1]", ":secret-word@db"] {
+        let mut redis = RedisConfig::default();
+        redis.host = host.to_owned();
+        let error = Cache::builder().backend(Backend::Redis).redis(redis).build().await.unwrap_err().to_string();
+        assert!(error.contains("`port`") && !error.contains("secret-word"), "{host} {error}");
+    }
+}
+
 #[test]
 fn another_backend_is_refused_with_a_list_of_those_there_are() {
     let error = "memcached".parse::<Backend>().unwrap_err().to_string();
@@ -39,6 +49,18 @@ fn a_url_that_cannot_be_read_is_not_repeated() {
         let error = RedisConfig::from_url(&SecretString::from(url.to_owned())).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret-word"), "{error:?}");
     }
+}
+
+/// Unescaped, `redis://app:12#34@db` would be read as port 12 of a host `app`.
+#[test]
+fn a_password_of_any_characters_is_written_escaped() {
+    for password in ["12#34", "12/34", "12?34"] {
+        let url = format!("redis://app:{password}@db");
+        let error = RedisConfig::from_url(&SecretString::from(url)).unwrap_err().to_string();
+        assert!(error.contains("%23") && !error.contains(password), "{error}");
+    }
+    let escaped = SecretString::from("redis://app:%2F%3F%23%40%3A%25@db".to_owned());
+    assert_eq!(RedisConfig::from_url(&escaped).unwrap().password.unwrap().expose_secret(), "/?#@:%");
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ pub(super) fn write_slot(slot: &Slot, key: &TokenStream) -> TokenStream {
 fn write_path(plan: &Plan, within: &Ident) -> TokenStream {
     let krate = &plan.krate;
     match plan.home {
-        Home::Impl | Home::TraitImpl(_) => site! {
+        Home::Alone | Home::Impl | Home::TraitImpl(_) => site! {
             #krate::__private::path(__key, __function);
             #krate::__private::instance::<Self>(__key);
         },

@@ -10,16 +10,18 @@ use crate::{
     scope::located,
 };
 
-/// `__cached_<name>`
+/// `__cached_<name>`. A method that was seen alone may stand in the `impl` of a trait. There the compiler refuses its
+/// siblings, this one first and by its name, which is all that can say what to do.
 fn holder_name(plan: &Plan) -> Ident {
-    format_ident!("__cached_{}", plan.handle, span = located(plan.handle.span()))
+    let advice = if matches!(plan.home, Home::Alone) { "_needs_cached_on_the_impl_of_a_trait_too" } else { "" };
+    format_ident!("__cached_{}{advice}", plan.handle, span = located(plan.handle.span()))
 }
 
 /// The sibling that owns the static; nothing where no sibling can be named.
 pub(super) fn sibling(plan: &Plan) -> TokenStream {
     match plan.home {
         Home::Unknown => TokenStream::new(),
-        Home::Impl | Home::TraitImpl(_) => {
+        Home::Alone | Home::Impl | Home::TraitImpl(_) => {
             let cfgs = plan.function.cfgs();
             let (krate, name) = (&plan.krate, holder_name(plan));
             let holder = holder(plan, &name);
@@ -34,7 +36,7 @@ pub(super) fn sibling(plan: &Plan) -> TokenStream {
 /// look it up in the registry.
 pub(super) fn reference(plan: &Plan, within: &Ident) -> TokenStream {
     match plan.home {
-        Home::Impl | Home::TraitImpl(_) => {
+        Home::Alone | Home::Impl | Home::TraitImpl(_) => {
             let name = holder_name(plan);
             site!(Self::#name())
         }

@@ -218,7 +218,7 @@ fn call(plan: &Plan, name: &Ident) -> TokenStream {
     let generics = turbofish(&plan.function.sig.generics);
     match &plan.home {
         Home::Unknown => site!(#name #generics),
-        Home::Impl => site!(Self::#name #generics),
+        Home::Alone | Home::Impl => site!(Self::#name #generics),
         Home::TraitImpl(path) if name == plan.function.name() => site!(<Self as #path>::#name #generics),
         Home::TraitImpl(_) => site!(Self::#name #generics),
     }

@@ -1,30 +1,20 @@
-//! Settings of a cache, and how it is put together.
+//! Settings of a cache.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{Cache, Inner, Space, common, exposed};
 use crate::{
     clock::Clock,
     codec::{Coding, coding::Codec},
     coherence::Coherence,
     config::{Backend, RedisConfig, SentinelConfig, Settings, TlsConfig, Variables},
     error::{Error, Result},
-    flight::Flights,
-    invalidate,
-    near::Near,
     policy::IntoTtl,
-    registry,
-    report::Report,
-    stats::Counters,
-    store::{Store, local::LocalStore, redis::RedisStore},
-    task::OneTask,
+    store::Store,
 };
+
+mod build;
 
 /// Builds a [`Cache`]. Each setter says its default.
 #[derive(Debug, Clone)]
@@ -69,7 +59,12 @@ impl Builder {
     ///
     /// A variable that cannot be used; the error names it and says what is accepted.
     pub fn from_env() -> Result<Self> {
-        Self::from_variables(&Variables(&|name| std::env::var(name).ok()))
+        let variables = Variables(&|name| std::env::var(name).ok());
+        let builder = Self::from_variables(&variables)?;
+        for advice in variables.unused(builder.settings.backend) {
+            tracing::warn!("{advice}");
+        }
+        Ok(builder)
     }
 
     pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
@@ -77,9 +72,9 @@ impl Builder {
         let settings = Settings {
             backend: variables.text("CACHE_BACKEND").map_or(Ok(Backend::default()), |name| name.parse())?,
             ttl: variables.duration("CACHE_TTL")?.unwrap_or(defaults.settings.ttl),
-            near_max_bytes: variables.number("CACHE_NEAR_MAX_BYTES")?.unwrap_or(defaults.settings.near_max_bytes),
-            local_max_bytes: variables.number("CACHE_LOCAL_MAX_BYTES")?.unwrap_or(defaults.settings.local_max_bytes),
-            max_value_bytes: variables.number("CACHE_MAX_VALUE_BYTES")?.unwrap_or(defaults.settings.max_value_bytes),
+            near_max_bytes: variables.bytes("CACHE_NEAR_MAX_BYTES")?.unwrap_or(defaults.settings.near_max_bytes),
+            local_max_bytes: variables.bytes("CACHE_LOCAL_MAX_BYTES")?.unwrap_or(defaults.settings.local_max_bytes),
+            max_value_bytes: variables.bytes("CACHE_MAX_VALUE_BYTES")?.unwrap_or(defaults.settings.max_value_bytes),
             coding: Coding::from_variables(variables)?,
             ..defaults.settings
         };
@@ -270,67 +265,7 @@ impl Builder {
         self
     }
 
-    /// Connects and builds the cache.
-    ///
-    /// # Errors
-    ///
-    /// A setting that cannot be used, credentials that the server refuses, or a certificate that one side does
-    /// not accept. A server that cannot be reached is no error: it is logged once, and used as soon
-    /// as it is there.
-    pub async fn build(self) -> Result<Cache> {
-        self.check()?;
-        if !self.needs_redis() {
-            return self.build_lazily();
-        }
-        let outage = match RedisStore::probe(&self.redis).await {
-            Ok(()) => None,
-            Err(error @ (Error::Unavailable { .. } | Error::Timeout { .. })) => {
-                tracing::warn!(%error, "starting without Redis; it is used as soon as it answers");
-                Some(error)
-            }
-            Err(error) => return Err(error),
-        };
-        let limit = self.redis.operation_timeout;
-        let answers = outage.is_none();
-        let cache = self.build_during(outage)?;
-        if let (true, Some(coherence)) = (answers, &cache.inner.coherence) {
-            // So that the first reads are kept near; without it they are merely slower.
-            let _ = tokio::time::timeout(limit, coherence.until_heard()).await;
-        }
-        Ok(cache)
-    }
-
-    fn needs_redis(&self) -> bool {
-        self.store.is_none() && self.settings.backend != Backend::Local
-    }
-
-    /// Builds the cache without asking the server for anything.
-    pub(crate) fn build_lazily(self) -> Result<Cache> {
-        self.build_during(None)
-    }
-
-    /// The same; with why the server does not answer, if that is known.
-    fn build_during(mut self, outage: Option<Error>) -> Result<Cache> {
-        self.check()?;
-        if self.needs_redis() {
-            exposed::warn_if_exposed(&self.redis);
-            let clock = self.clock.clone();
-            let store = match self.settings.backend {
-                Backend::Tiered => {
-                    let coherence = self.coherence.insert(Arc::new(Coherence::new()));
-                    RedisStore::tracked(&self.redis, clock, Arc::clone(coherence))?
-                }
-                _ => RedisStore::lazy(&self.redis, clock)?,
-            };
-            if let Some(cause) = outage {
-                store.presume_down(&cause);
-            }
-            self.store = Some(Arc::new(store));
-            self.on_server = true;
-        }
-        Ok(self.assemble())
-    }
-
+    /// What cannot be meant.
     fn check(&self) -> Result<()> {
         if self.namespace.as_ref().is_some_and(String::is_empty) {
             return Err(Error::config("the namespace is empty; give the name of your service"));
@@ -341,70 +276,6 @@ impl Builder {
         self.redis.check()?;
         Ok(())
     }
-
-    pub(super) fn assemble(self) -> Cache {
-        // A store of a user's own says nothing of its address.
-        let call_limit = self.on_server.then_some(self.redis.operation_timeout);
-        let (epochs, pending) = if self.on_server { common::on_server(&self.redis) } else { common::alone() };
-        let Self {
-            settings,
-            namespace,
-            redis: _,
-            clock,
-            store,
-            coherence,
-            on_server: _,
-            #[cfg(feature = "test-kit")]
-            faults,
-        } = self;
-        let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        let store = store.unwrap_or_else(|| Arc::new(embedded(&settings, clock.clone())));
-        #[cfg(feature = "test-kit")]
-        let store = faults.map_or_else(|| Arc::clone(&store), |faults| faults.around(Arc::clone(&store)));
-        let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
-        let inner = Inner {
-            near: Near::new(settings.near_max_bytes, store.departures()),
-            store,
-            // Redis alone answers when Redis is the backend, so that all processes read the same.
-            near_before_store: settings.backend == Backend::Local || coherence.is_some(),
-            coherence: coherence.clone(),
-            flights: Arc::new(Flights::new()),
-            epochs,
-            pending,
-            claims: Arc::default(),
-            counters: Counters::new(),
-            values: registry::Values::default(),
-            clock,
-            call_limit,
-            settings,
-            report: Report::default(),
-            retrying: OneTask::default(),
-            maintaining: OneTask::default(),
-            spaces: Mutex::new(HashMap::from([(namespace, Arc::clone(&space))])),
-        };
-        let inner = Arc::new(inner);
-        if let Some(coherence) = coherence {
-            let weak = Arc::downgrade(&inner);
-            coherence.on_loss(move || {
-                if let Some(inner) = weak.upgrade()
-                    && let (Some(near), Some(coherence)) = (&inner.near, &inner.coherence)
-                {
-                    near.forget_other_generations(coherence.generation());
-                }
-            });
-        }
-        let weak = Arc::downgrade(&inner);
-        inner.store.on_recovery(Box::new(move || Box::pin(invalidate::land_pending(weak.clone()))));
-        super::maintain::start(&inner);
-        registry::check();
-        Cache { inner, space }
-    }
-}
-
-/// Without room for decoded values near, the embedded store keeps them encoded.
-fn embedded(settings: &Settings, clock: Clock) -> LocalStore {
-    let keeping = if settings.near_max_bytes > 0 { LocalStore::keeping_decoded } else { LocalStore::new };
-    keeping(settings.local_max_bytes, clock)
 }
 
 #[cfg(test)]

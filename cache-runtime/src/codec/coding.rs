@@ -113,7 +113,7 @@ pub(crate) struct Coding {
 impl Coding {
     pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
         let codec = variables.text("CACHE_CODEC").map_or(Ok(Codec::default()), |name| name.parse())?;
-        let compress_above = variables.number("CACHE_COMPRESS_ABOVE")?;
+        let compress_above = variables.bytes("CACHE_COMPRESS_ABOVE")?;
         if compress_above.is_some() {
             lz4::require("CACHE_COMPRESS_ABOVE")?;
         }
@@ -194,7 +194,7 @@ fn is_count(head: &Head, payload: &[u8]) -> bool {
 
 /// Encodes a value by a codec.
 pub(super) fn encode<T: serde::Serialize + ?Sized>(value: &T, codec: Codec) -> Result<Encoded, String> {
-    let json = || serde_json::to_vec(value).map_err(|error| super::describe(&error));
+    let json = || serde_json::to_vec(value).map_err(|error| super::describe_writing(&error).to_owned());
     let (content, bytes) = match codec {
         Codec::Json => (Content::Json, json()?),
         #[cfg(feature = "msgpack")]

@@ -169,6 +169,18 @@ fn describe(error: &serde_json::Error) -> String {
     format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
+/// The same of a value that is written.
+fn describe_writing(error: &serde_json::Error) -> &'static str {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Syntax => {
+            "a map in it has keys that are neither text nor numbers, and JSON has no others; write it as a list of pairs"
+        }
+        Category::Data => "its `Serialize` returned an error",
+        Category::Io | Category::Eof => "writing failed",
+    }
+}
+
 fn pack<T: Shared>(value: &T) -> Packed {
     Arc::new(value.clone())
 }

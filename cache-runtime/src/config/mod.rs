@@ -11,6 +11,8 @@ mod address;
 mod redis;
 mod sentinel;
 mod tls;
+mod unused;
+mod url;
 mod variables;
 
 pub use address::Address;

@@ -2,9 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::{Address, SentinelConfig, TlsConfig, Variables};
+use super::{Address, SentinelConfig, TlsConfig, Variables, url::RedisUrl, variables::is_host};
 use crate::error::{Error, Result};
 
 /// How to reach a Redis server.
@@ -89,24 +89,18 @@ impl RedisConfig {
     /// The address and credentials in `REDIS_URL`, or in `REDIS_HOST` and its companions.
     pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
         let defaults = Self::default();
-        let mut config = match variables.text("REDIS_URL") {
-            Some(url) => Self::from_url(&SecretString::from(url))?,
-            None => Self {
-                host: variables.host("REDIS_HOST")?.unwrap_or(defaults.host),
-                port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
-                db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
-                username: variables.text("REDIS_USERNAME"),
-                password: variables.text("REDIS_PASSWORD").map(SecretString::from),
-                ..Self::default()
-            },
+        let single = Self {
+            host: variables.host("REDIS_HOST")?.unwrap_or(defaults.host),
+            port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
+            db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
+            username: variables.text("REDIS_USERNAME"),
+            password: variables.text("REDIS_PASSWORD").map(SecretString::from),
+            ..Self::default()
         };
-        // What the URL leaves open, the single variables fill.
-        if config.password.is_none() {
-            config.password = variables.text("REDIS_PASSWORD").map(SecretString::from);
-        }
-        if config.username.is_none() {
-            config.username = variables.text("REDIS_USERNAME");
-        }
+        let mut config = match variables.text("REDIS_URL") {
+            Some(url) => Self::of(RedisUrl::read(&SecretString::from(url))?, &single),
+            None => single,
+        };
         config.tls = TlsConfig::from_variables(variables, config.tls.is_some())?;
         config.sentinel = SentinelConfig::from_variables(variables)?;
         config.cluster = variables.addresses("REDIS_CLUSTER")?;
@@ -134,6 +128,13 @@ impl RedisConfig {
         if self.is_cluster() && self.sentinel.is_some() {
             return Err(Error::config("both a cluster and sentinels are named; a cluster needs no sentinels"));
         }
+        // Not repeated: whoever puts a whole URL here has a password in it.
+        if !is_host(&self.host) {
+            return Err(Error::config(
+                "the host of the Redis server must be a name or an address alone; a port belongs into `port`, and a URL \
+                 into `redis_url`",
+            ));
+        }
         match self.is_cluster() && self.db != 0 && self.db != Self::default().db {
             true => Err(self.wrong_database()),
             false => Ok(()),
@@ -153,27 +154,22 @@ impl RedisConfig {
     ///
     /// When it is not a Redis URL. The error does not repeat it, since it may hold a password.
     pub fn from_url(url: &SecretString) -> Result<Self> {
-        use redis::{ConnectionAddr, IntoConnectionInfo};
+        RedisUrl::read(url).map(|url| Self::of(url, &Self::default()))
+    }
 
-        let wrong =
-            || Error::config("the Redis URL cannot be read; it must be like `redis://user:password@host:6379/1`");
-        let (plain, tls) = without_tls(url)?;
-        let info = plain.expose_secret().into_connection_info().map_err(|_| wrong())?;
-        let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(wrong()) };
-        let login = info.redis_settings();
-        let names_db = plain.expose_secret().rsplit_once("//").is_some_and(|(_, rest)| {
-            rest.split_once('/').is_some_and(|(_, db)| db.starts_with(|first: char| first.is_ascii_digit()))
-        });
-        Ok(Self {
-            host: host.clone(),
-            port: *port,
+    /// What the URL says, and the address's other parts where it leaves them open.
+    fn of(url: RedisUrl, open: &Self) -> Self {
+        let RedisUrl { host, port, username, password, db, tls } = url;
+        Self {
+            host,
+            port: port.unwrap_or(open.port),
+            username: username.or_else(|| open.username.clone()),
+            password: password.or_else(|| open.password.clone()),
+            // A URL's own default is 0; ours is 1, beside what others keep in 0.
+            db: db.unwrap_or(open.db),
             tls,
-            username: login.username().map(ToOwned::to_owned),
-            password: login.password().map(|password| SecretString::from(password.to_owned())),
-            // The URL's own default is 0; ours is 1, beside what others keep in 0.
-            db: if names_db { u32::try_from(login.db()).map_err(|_| wrong())? } else { Self::default().db },
             ..Self::default()
-        })
+        }
     }
 
     /// The database that is used. A cluster has one alone.
@@ -203,23 +199,4 @@ impl RedisConfig {
             None => vec![&self.host],
         }
     }
-}
-
-/// The URL as one without TLS, and whether it asked for TLS. We speak TLS ourselves.
-fn without_tls(url: &SecretString) -> Result<(SecretString, Option<TlsConfig>)> {
-    let url = url.expose_secret().trim();
-    let scheme = |name: &str| url.get(..name.len()).filter(|scheme| scheme.eq_ignore_ascii_case(name)).is_some();
-    // What would be left out in silence is refused: others take `#insecure` for certificates unchecked.
-    if url.rsplit_once('#').is_some_and(|(_, fragment)| fragment.eq_ignore_ascii_case("insecure")) {
-        return Err(Error::config(
-            "the Redis URL ends in `#insecure`, which is refused: without a check of the certificate anybody on the way \
-             can pose as the server; set REDIS_TLS_CA to the PEM file of the authority that signed it",
-        ));
-    }
-    let secure = ["rediss://", "valkeys://"].into_iter().find(|name| scheme(name));
-    let plain = match secure {
-        Some(name) => format!("redis://{}", &url[name.len()..]),
-        None => url.to_owned(),
-    };
-    Ok((SecretString::from(plain), secure.map(|_| TlsConfig::default())))
 }

@@ -1,6 +1,6 @@
 //! The environment, read variable by variable.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::Ipv6Addr, str::FromStr, time::Duration};
 
 use crate::error::{Error, Result};
 
@@ -15,8 +15,17 @@ impl Variables<'_> {
 
     /// The number in a variable.
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        self.parsed(name, "a whole number in range")
+    }
+
+    /// The number of bytes in a variable.
+    pub(crate) fn bytes<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        self.parsed(name, "a whole number of bytes, such as 1048576 for 1 MiB")
+    }
+
+    fn parsed<T: FromStr>(&self, name: &str, accepted: &str) -> Result<Option<T>> {
         let parse = |text: String| {
-            let wrong = || Error::config(format!("{name} is `{text}`; it must be a whole number in range"));
+            let wrong = || Error::config(format!("{name} is `{text}`; it must be {accepted}"));
             text.trim().parse().map_err(|_| wrong())
         };
         self.text(name).map(parse).transpose()
@@ -24,11 +33,13 @@ impl Variables<'_> {
 
     /// A host alone. What looks like a URL may hold a password, so it is not repeated.
     pub(crate) fn host(&self, name: &str) -> Result<Option<String>> {
-        match self.text(name) {
-            Some(text) if text.contains(['/', '@']) => {
-                Err(Error::config(format!("{name} must be a host alone; a URL belongs into REDIS_URL")))
-            }
-            text => Ok(text),
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let host = text.trim();
+        match is_host(host) {
+            true => Ok(Some(host.to_owned())),
+            false => Err(Error::config(format!(
+                "{name} must be a host alone; a port belongs into REDIS_PORT, and a URL into REDIS_URL"
+            ))),
         }
     }
 
@@ -60,4 +71,9 @@ impl Variables<'_> {
         };
         self.text(name).map(parse).transpose()
     }
+}
+
+/// Whether this may be a name or an address, without a port.
+pub(super) fn is_host(text: &str) -> bool {
+    !text.is_empty() && (!text.contains(['/', '@', ':']) || text.parse::<Ipv6Addr>().is_ok())
 }

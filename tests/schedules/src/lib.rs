@@ -18,6 +18,7 @@ mod epoch;
 mod flight;
 
 pub mod calls;
+pub mod explore;
 pub mod heard;
 
 mod codec {

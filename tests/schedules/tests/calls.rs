@@ -1,24 +1,13 @@
 //! Flights: one load, nobody stranded, nothing from before an invalidation.
 
-use cache_schedules::calls::{
-    Caller::{self, Fickle, Patient},
-    Invalidated::{self, Elsewhere, Key, Tag},
-    Without, calls_among_invalidations, cold_calls,
+use cache_schedules::{
+    calls::{
+        Caller::{self, Fickle, Patient},
+        Invalidated::{self, Elsewhere, Key, Tag},
+        Without, calls_among_invalidations, cold_calls,
+    },
+    explore::{find_out, try_all},
 };
-
-/// Schedules of each scenario; `SCHEDULES` for longer.
-fn schedules() -> usize {
-    std::env::var("SCHEDULES").map_or(500, |given| given.parse().expect("a number of schedules"))
-}
-
-fn try_all(scenario: impl Fn() + Send + Sync + Clone + 'static) {
-    try_some(scenario, schedules());
-}
-
-fn try_some(scenario: impl Fn() + Send + Sync + Clone + 'static, schedules: usize) {
-    shuttle::check_pct(scenario.clone(), schedules, 3);
-    shuttle::check_random(scenario, schedules);
-}
 
 const PATIENT: [Caller; 3] = [Patient; 3];
 
@@ -52,8 +41,7 @@ macro_rules! found_out {
         #[test]
         #[should_panic(expected = "was acknowledged before")]
         fn $name() {
-            // The first schedule that finds it is the last.
-            try_some(|| $scenario, 20_000);
+            find_out(|| $scenario);
         }
     )+};
 }

@@ -1,23 +1,12 @@
 //! Near entries: nothing is served that was told to be out of date.
 
-use cache_schedules::heard::{
-    Change::{Key, Tag},
-    Without, reads_across_a_loss, reads_among_changes,
+use cache_schedules::{
+    explore::{find_out, try_all},
+    heard::{
+        Change::{Key, Tag},
+        Without, reads_across_a_loss, reads_among_changes,
+    },
 };
-
-/// Schedules of each scenario; `SCHEDULES` for longer.
-fn schedules() -> usize {
-    std::env::var("SCHEDULES").map_or(500, |given| given.parse().expect("a number of schedules"))
-}
-
-fn try_all(scenario: impl Fn() + Send + Sync + Clone + 'static) {
-    try_some(scenario, schedules());
-}
-
-fn try_some(scenario: impl Fn() + Send + Sync + Clone + 'static, schedules: usize) {
-    shuttle::check_pct(scenario.clone(), schedules, 3);
-    shuttle::check_random(scenario, schedules);
-}
 
 #[test]
 fn an_answer_that_was_on_its_way_undoes_no_message() {
@@ -36,8 +25,7 @@ macro_rules! found_out {
         #[test]
         #[should_panic(expected = "was served")]
         fn $name() {
-            // The first schedule that finds it is the last.
-            try_some(|| $scenario, 20_000);
+            find_out(|| $scenario);
         }
     )+};
 }

@@ -1,7 +1,7 @@
 //! The environment and its mistakes.
 
 use super::*;
-use crate::config::Address;
+use crate::{cache::Cache, config::Address};
 
 fn from(variables: &[(&str, &str)]) -> Result<Builder> {
     let find = |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, text)| (*text).to_owned());
@@ -68,6 +68,21 @@ fn what_the_url_leaves_open_the_variables_fill() {
         from(&[("REDIS_URL", "redis://db:7000"), ("REDIS_PASSWORD", "secret-word"), ("REDIS_HOST", "other")]).unwrap();
     assert_eq!((builder.redis.host.as_str(), builder.redis.port), ("db", 7000));
     assert!(builder.redis.password.is_some());
+    let builder = from(&[("REDIS_URL", "redis://app@[::1]"), ("REDIS_PORT", "7000"), ("REDIS_DB", "3")]).unwrap();
+    assert_eq!((builder.redis.host.as_str(), builder.redis.port, builder.redis.db), ("::1", 7000, 3));
+    let builder = from(&[("REDIS_URL", "redis://db:6379/0"), ("REDIS_PORT", "7000"), ("REDIS_DB", "3")]).unwrap();
+    assert_eq!((builder.redis.port, builder.redis.db), (6379, 0));
+}
+
+#[test]
+fn a_host_is_a_host_alone() {
+    for host in ["db", " db ", "10.0.0.1", "::1"] {
+        assert_eq!(from(&[("REDIS_HOST", host)]).unwrap().redis.host, host.trim());
+    }
+    for other in ["db:6379", "[::1]:6379", "redis://db", ":secret-word@db"] {
+        let error = from(&[("REDIS_HOST", other)]).unwrap_err().to_string();
+        assert!(error.contains("REDIS_PORT") && !error.contains("secret-word"), "{other} {error}");
+    }
 }
 
 #[test]

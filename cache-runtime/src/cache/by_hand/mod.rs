@@ -1,23 +1,14 @@
 //! Operations by hand. An entry that an annotated function wrote is reached by the same key.
 
-use std::{
-    future::{Future, IntoFuture},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use serde::Serialize;
 
-use super::{
-    Cache,
-    write::{Contents, Draft},
-};
+use super::Cache;
 use crate::{
-    __private::{Errors as _, Res},
     call::{self, Looked},
     clock::Millis,
-    codec::{self, Codec, Encoded, Stored},
+    codec::{Codec, Stored},
     error::{Error, Result},
     invalidate::{self, AfterCommit, Invalidation, Target},
     key::escape_literal,
@@ -27,6 +18,13 @@ use crate::{
     stats::Count,
     store::{Expiry, Format, Increment, Incremented, Payload, Value},
 };
+
+mod load;
+mod set;
+
+pub use load::GetOrLoad;
+use set::Write;
+pub use set::{Add, Set, SetMany};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -88,8 +86,7 @@ impl Cache {
         &'a self,
         entries: impl IntoIterator<Item = (K, T)>,
     ) -> SetMany<'a> {
-        let writes = entries.into_iter().map(|(key, value)| Write::new(self, key.as_ref(), &value)).collect();
-        SetMany { writes }
+        SetMany(entries.into_iter().map(|(key, value)| Write::new(self, key.as_ref(), &value)).collect())
     }
 
     /// The value under a key, or what `load` returns, which is then stored. Like an annotated
@@ -100,7 +97,7 @@ impl Cache {
         F: FnOnce() -> Fut,
         Fut: Future<Output = std::result::Result<T, E>>,
     {
-        GetOrLoad { cache: self, key: escape_literal(key.as_ref()), ttl: None, tags: Vec::new(), load }
+        GetOrLoad::new(self, key.as_ref(), load)
     }
 
     /// Whether a fresh value is stored under the key.
@@ -241,186 +238,5 @@ impl Cache {
             self.inner.counters.add(None, Count::Error);
         }
         result
-    }
-}
-
-/// A value to be written, and how.
-struct Write<'a> {
-    cache: &'a Cache,
-    key: String,
-    encoded: Result<Encoded>,
-    ttl: Option<Duration>,
-    tags: Vec<Box<str>>,
-}
-
-impl<'a> Write<'a> {
-    fn new<T: Serialize + ?Sized>(cache: &'a Cache, key: &str, value: &T) -> Self {
-        let encoded = codec::encode(value, &cache.inner.settings.coding);
-        let encoded = encoded.map_err(|message| Error::encode_value(key, message));
-        Self { cache, key: escape_literal(key), encoded, ttl: None, tags: Vec::new() }
-    }
-
-    /// `None` when the ttl is 0: there is nothing to keep.
-    fn draft(&self) -> Result<Option<Draft>> {
-        let lifetime = Lifetime::of(self.ttl.unwrap_or(self.cache.inner.settings.ttl));
-        let encoded = self.encoded.clone()?;
-        Ok((!lifetime.is_over()).then(|| Draft {
-            contents: Contents::Encoded(encoded),
-            lifetime,
-            tags: self.tags.clone(),
-            shape: UNKNOWN,
-        }))
-    }
-
-    async fn put(self) -> Result<()> {
-        match self.draft()? {
-            Some(draft) => self.cache.counted(self.cache.put(&self.key, &draft).await),
-            None => self.cache.delete(&self.key).await.map(|_| ()),
-        }
-    }
-
-    async fn add(self) -> Result<bool> {
-        self.cache.counted(self.cache.check_pending(&self.key))?;
-        match self.draft()? {
-            Some(draft) => self.cache.counted(self.cache.put_if_absent(&self.key, &draft).await),
-            None => Ok(!self.cache.exists(&self.key).await?),
-        }
-    }
-}
-
-macro_rules! write_options {
-    ($name:ident) => {
-        impl<'a> $name<'a> {
-            /// How long the value lives: seconds or a `Duration`. Default: the cache's. 0 keeps nothing.
-            pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
-                self.0.ttl = Some(ttl.into_ttl());
-                self
-            }
-
-            /// Tags, by which the value can be invalidated together with others. Default none.
-            pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
-                self.0.tags.extend(tags.into_iter().map(|tag| escape_literal(tag.as_ref()).into_boxed_str()));
-                self
-            }
-        }
-    };
-}
-
-/// [`Cache::set`], ready to be awaited.
-///
-/// # Errors
-///
-/// The value cannot be serialized or is too long, the backend does not acknowledge it, or other
-/// writers kept coming between.
-#[must_use = "nothing is stored until this is awaited"]
-pub struct Set<'a>(Write<'a>);
-write_options!(Set);
-
-impl<'a> IntoFuture for Set<'a> {
-    type Output = Result<()>;
-    type IntoFuture = Boxed<'a, Result<()>>;
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.0.put())
-    }
-}
-
-/// [`Cache::add`], ready to be awaited.
-///
-/// # Errors
-///
-/// As for [`Set`].
-#[must_use = "nothing is stored until this is awaited"]
-pub struct Add<'a>(Write<'a>);
-write_options!(Add);
-
-impl<'a> IntoFuture for Add<'a> {
-    type Output = Result<bool>;
-    type IntoFuture = Boxed<'a, Result<bool>>;
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.0.add())
-    }
-}
-
-/// [`Cache::set_many`], ready to be awaited.
-///
-/// # Errors
-///
-/// As for [`Set`]; the first error is returned, and the other values are stored all the same.
-#[must_use = "nothing is stored until this is awaited"]
-pub struct SetMany<'a> {
-    writes: Vec<Write<'a>>,
-}
-
-impl SetMany<'_> {
-    /// How long the values live: seconds or a `Duration`. Default: the cache's.
-    pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
-        let ttl = ttl.into_ttl();
-        self.writes.iter_mut().for_each(|write| write.ttl = Some(ttl));
-        self
-    }
-
-    /// Tags of each of the values. Default none.
-    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
-        let tags: Vec<Box<str>> = tags.into_iter().map(|tag| escape_literal(tag.as_ref()).into()).collect();
-        self.writes.iter_mut().for_each(|write| write.tags.clone_from(&tags));
-        self
-    }
-}
-
-impl<'a> IntoFuture for SetMany<'a> {
-    type Output = Result<()>;
-    type IntoFuture = Boxed<'a, Result<()>>;
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            // Together: on a server their commands share the round trips.
-            let results = futures_util::future::join_all(self.writes.into_iter().map(Write::put)).await;
-            results.into_iter().collect()
-        })
-    }
-}
-
-/// [`Cache::get_or_load`], ready to be awaited.
-#[must_use = "nothing is loaded until this is awaited"]
-pub struct GetOrLoad<'a, F> {
-    cache: &'a Cache,
-    key: String,
-    ttl: Option<Duration>,
-    tags: Vec<Box<str>>,
-    load: F,
-}
-
-impl<F> GetOrLoad<'_, F> {
-    /// How long the value lives: seconds or a `Duration`. Default: the cache's.
-    pub fn ttl(mut self, ttl: impl IntoTtl) -> Self {
-        self.ttl = Some(ttl.into_ttl());
-        self
-    }
-
-    /// Tags, by which the value can be invalidated together with others. Default none.
-    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
-        self.tags.extend(tags.into_iter().map(|tag| escape_literal(tag.as_ref()).into_boxed_str()));
-        self
-    }
-}
-
-impl<'a, F, Fut, T, E> IntoFuture for GetOrLoad<'a, F>
-where
-    F: FnOnce() -> Fut + Send + 'a,
-    Fut: Future<Output = std::result::Result<T, E>> + Send + 'a,
-    T: Stored,
-    E: Send + 'static,
-{
-    type Output = std::result::Result<T, E>;
-    type IntoFuture = Boxed<'a, std::result::Result<T, E>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let shape = Res::<T, E>::NEW.errors();
-        match call::enter_by_hand(shape, Codec::stored(), self.cache, &self.key) {
-            call::Enter::Hit(value) | call::Enter::Stale(value, _) => Box::pin(std::future::ready(value)),
-            call::Enter::Miss(call) => {
-                let call = call.with_ttl(self.ttl).with_tags(self.tags);
-                Box::pin(call.load(async move { (self.load)().await }))
-            }
-        }
     }
 }
