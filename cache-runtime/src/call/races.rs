@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::JoinHandle;
+
 use super::{Enter, enter};
 use crate::{
     __private::{Function, Inner as _, L1, Plan, stored},
@@ -13,6 +15,9 @@ use crate::{
     policy::Policy,
     store::gated::Gated,
 };
+
+mod joining;
+mod under_way;
 
 /// Two processes on one server.
 async fn two_processes() -> (Cache, Cache, Arc<Gated>) {
@@ -30,6 +35,20 @@ async fn two_processes_and_clock() -> (Cache, Cache, Arc<Gated>, Clock) {
 
 async fn load(cache: &Cache, version: u32) -> u32 {
     cache.get_or_load("n", || async move { Ok::<_, String>(version) }).tags(["t"]).await.unwrap()
+}
+
+/// A call in a task of its own that would load this.
+fn spawn_load(cache: &Cache, version: u32) -> JoinHandle<u32> {
+    let cache = cache.clone();
+    tokio::spawn(async move { load(&cache, version).await })
+}
+
+/// Returns once so many calls have missed. Each of them has its place in the flight by then: on the one thread of a
+/// test nothing is awaited in between.
+async fn until_missed(cache: &Cache, calls: u64) {
+    while cache.stats().await.total.misses < calls {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn until_nothing_is_pending(cache: &Cache) {
