@@ -98,25 +98,31 @@ pub(crate) struct Gated {
     pub(crate) expiries: Gate,
     /// Invalidations of any kind, held back before anything is done, too.
     pub(crate) asked: Gate,
-    /// Whether invalidations reach the store.
+    /// Whether invalidations are lost on their way to the store.
     pub(crate) unreachable: AtomicBool,
+    /// Whether fills are.
+    pub(crate) fills_are_lost: AtomicBool,
 }
 
 impl Gated {
     pub(crate) fn new(clock: Clock) -> Self {
         let store = LocalStore::new(1 << 20, clock);
         let (reads, leases, fills, invalidations, expiries, asked) = Default::default();
-        let unreachable = AtomicBool::new(false);
-        Self { store, reads, leases, fills, invalidations, expiries, asked, unreachable }
+        let (unreachable, fills_are_lost) = Default::default();
+        Self { store, reads, leases, fills, invalidations, expiries, asked, unreachable, fills_are_lost }
     }
 
     /// An invalidation on its way to the store.
     async fn reach(&self) -> Result<()> {
         self.asked.pass().await;
-        match self.unreachable.load(Ordering::SeqCst) {
-            true => Err(Error::unavailable("gated", "asked to be")),
-            false => Ok(()),
-        }
+        lost_if(&self.unreachable)
+    }
+}
+
+fn lost_if(asked: &AtomicBool) -> Result<()> {
+    match asked.load(Ordering::SeqCst) {
+        true => Err(Error::unavailable("gated", "asked to be")),
+        false => Ok(()),
     }
 }
 
@@ -155,6 +161,7 @@ impl Store for Gated {
 
     fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
         Box::pin(async move {
+            lost_if(&self.fills_are_lost)?;
             let filled = self.store.fill(space, fill).await;
             self.fills.pass().await;
             filled

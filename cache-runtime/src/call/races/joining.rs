@@ -1,7 +1,5 @@
 //! Who joins a flight late: after its leader asked the store again, or began its load.
 
-use tokio::sync::{Notify, oneshot};
-
 use super::*;
 
 /// 1. A waiter takes over from a leader who went away, and asks the store again.
@@ -40,32 +38,33 @@ async fn who_joins_a_load_that_another_process_has_overtaken_does_not_take_its_o
     let (here, there, _) = two_processes().await;
     let mut calls = 0;
     for loaded in [Ok(1), Err("down".to_owned())] {
-        for how in ["key", "tag", "pattern", "namespace"] {
-            let (begun, end) = (Arc::new(Notify::new()), oneshot::channel());
-            let leader = tokio::spawn({
-                let (here, begun, ended) = (here.clone(), Arc::clone(&begun), end.1);
-                async move {
-                    let load = || async move {
-                        begun.notify_one();
-                        ended.await.unwrap()
-                    };
-                    here.get_or_load("n", load).tags(["t"]).await
-                }
+        for target in TARGETS {
+            let (leader, end) = begin_load(&here).await;
+            invalidate(&there, target).await.unwrap();
+            let late = tokio::spawn({
+                let here = here.clone();
+                async move { call_tagged(&here, async { Ok(2) }).await }
             });
-            begun.notified().await;
-            match how {
-                "key" => drop(there.delete("n").await.unwrap()),
-                "tag" => there.invalidate_tag("t").await.unwrap(),
-                "pattern" => drop(there.delete_pattern("n*").await.unwrap()),
-                _ => there.clear().await.unwrap(),
-            }
-            let late = spawn_load(&here, 2);
             calls += 2;
             until_missed(&here, calls).await;
-            end.0.send(loaded.clone()).unwrap();
+            end.send(loaded.clone()).unwrap();
             assert_eq!(leader.await.unwrap(), loaded);
-            assert_eq!(late.await.unwrap(), 2, "{loaded:?}, by {how}");
+            assert_eq!(late.await.unwrap(), Ok(2), "{loaded:?}, by {target}");
             there.delete("n").await.unwrap();
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_long_enough_for_another_process_loads_and_stores_nothing() {
+    let (here, there, _) = two_processes().await;
+    let (elsewhere, end) = begin_load(&there).await;
+    let began = tokio::time::Instant::now();
+    let waited = tokio::time::timeout(Duration::from_secs(60), call_tagged(&here, async { Ok(2) })).await;
+    assert_eq!(waited.expect("it waits for ever"), Ok(2));
+    assert!(began.elapsed() >= Duration::from_secs(30), "it did not wait for the load that is running");
+    assert_eq!(there.get::<u32>("n").await.unwrap(), None, "the lease is another one's");
+    end.send(Ok(1)).unwrap();
+    assert_eq!(elsewhere.await.unwrap(), Ok(1));
+    assert_eq!(here.get::<u32>("n").await.unwrap(), Some(1));
 }

@@ -1,35 +1,13 @@
 //! Calls while an invalidation is on its way: what they find in the store may still be old.
 
-use tokio::sync::Notify;
-
 use super::*;
-
-/// What is invalidated; each of them names what [`load`] loads.
-const TARGETS: [&str; 4] = ["key", "tag", "pattern", "namespace"];
-
-async fn invalidate(cache: &Cache, target: &str) {
-    match target {
-        "key" => drop(cache.delete("n").await.unwrap()),
-        "tag" => cache.invalidate_tag("t").await.unwrap(),
-        "pattern" => drop(cache.delete_pattern("n*").await.unwrap()),
-        _ => cache.clear().await.unwrap(),
-    }
-}
-
-/// Two processes that keep values near and hear nothing of each other, and what is between them and their server.
-async fn with_near() -> (Cache, Cache, Arc<Gated>) {
-    let clock = Clock::manual();
-    let store = Arc::new(Gated::new(clock.clone()));
-    let build = || Cache::builder().clock(clock.clone()).store(Arc::clone(&store) as _).build();
-    (build().await.unwrap(), build().await.unwrap(), store)
-}
 
 /// An invalidation that was asked for and has not reached the store.
 async fn begin(cache: &Cache, store: &Gated, target: &'static str) -> JoinHandle<()> {
     let cache = cache.clone();
     store.asked.hold_next();
     let held = store.asked.held();
-    let invalidating = tokio::spawn(async move { invalidate(&cache, target).await });
+    let invalidating = tokio::spawn(async move { invalidate(&cache, target).await.unwrap() });
     store.asked.until_held(held + 1).await;
     invalidating
 }
@@ -47,7 +25,7 @@ async fn what_is_read_while_an_invalidation_is_under_way_is_not_near_after_it() 
         store.asked.open();
         invalidating.await.unwrap();
         assert_eq!(load(&here, 2).await, 2, "by {target}");
-        invalidate(&here, "namespace").await;
+        invalidate(&here, "namespace").await.unwrap();
     }
 }
 
@@ -61,12 +39,26 @@ async fn what_was_read_before_an_invalidation_is_not_near_after_it() {
         store.reads.hold_next();
         let reader = spawn_load(&here, 2);
         store.reads.until_held(held + 1).await;
-        invalidate(&here, target).await;
+        invalidate(&here, target).await.unwrap();
         store.reads.open();
         assert_eq!(reader.await.unwrap(), 1, "it called before");
         assert_eq!(load(&here, 2).await, 2, "by {target}");
-        invalidate(&here, "namespace").await;
+        invalidate(&here, "namespace").await.unwrap();
     }
+}
+
+/// The same with a write in place of the invalidation.
+#[tokio::test]
+async fn what_was_read_before_a_write_is_not_near_after_it() {
+    let (here, there, store) = with_near().await;
+    there.set("n", &1).await.unwrap();
+    store.reads.hold_next();
+    let reader = spawn_load(&here, 3);
+    store.reads.until_held(1).await;
+    here.set("n", &2).await.unwrap();
+    store.reads.open();
+    assert_eq!(reader.await.unwrap(), 1, "it called before");
+    assert_eq!(load(&here, 3).await, 2);
 }
 
 /// A scan takes many trips. What it will come to is served from here no more.
