@@ -1,6 +1,7 @@
 //! Calls while an invalidation is on its way: what they find in the store may still be old.
 
-use super::*;
+use super::{super::Call, *};
+use crate::__private::{Errors as _, Outer as _};
 
 /// An invalidation that was asked for and has not reached the store.
 async fn begin(cache: &Cache, store: &Gated, target: &'static str) -> JoinHandle<()> {
@@ -60,6 +61,25 @@ async fn what_was_read_before_a_write_is_not_near_after_it() {
     assert_eq!(reader.await.unwrap(), 1, "it called before");
     assert_eq!(load(&here, 3).await, 2);
 }
+
+/// The same with a writer that returns its new value, which is kept near at once.
+#[tokio::test]
+async fn what_was_read_before_a_refresh_is_not_near_after_it() {
+    let (here, there, store) = with_near().await;
+    there.set("n", &1).await.unwrap();
+    store.reads.hold_next();
+    let reader = spawn_load(&here, 3);
+    store.reads.until_held(1).await;
+    let shape = L1::<u32>::NEW.outer().inner().errors();
+    let writer = Call::for_writer(shape, stored(shape), &WRITTEN, &here, &here.space.full_key("n"));
+    let replacement = writer.begin_replacement().await;
+    assert!(writer.replace(&2, replacement).await);
+    store.reads.open();
+    assert_eq!(reader.await.unwrap(), 1, "it called before");
+    assert_eq!(load(&here, 3).await, 2);
+}
+
+static WRITTEN: Function = Function::new(Plan { name: "written", ..Plan::DEFAULT });
 
 /// A scan takes many trips. What it will come to is served from here no more.
 #[tokio::test]
