@@ -1,5 +1,5 @@
-//! Races between two processes that the coherence checker has found or that its findings led to,
-//! each played step by step.
+//! Races between two processes, each played step by step: some that the coherence checker has found or that its
+//! findings led to, and one for each rule of the protocol that calls keep.
 
 use std::{
     future::Future,

@@ -169,7 +169,10 @@ impl Store for Gated {
     }
 
     fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
-        self.store.fill_many(space, fills)
+        Box::pin(async move {
+            lost_if(&self.fills_are_lost)?;
+            self.store.fill_many(space, fills).await
+        })
     }
 
     fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {
