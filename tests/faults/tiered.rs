@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cache_runtime::{Backend, Clock};
 use cache_test_support::{Proxy, RedisServer};
+use tokio::sync::oneshot;
 
 use crate::service::{Service, THRESHOLD, eventually, on, through};
 
@@ -77,4 +78,41 @@ async fn what_others_wrote_meanwhile_is_served_once_they_are_heard_again() {
     assert_eq!(setup.service.row(2).await, Ok(0), "nobody hears it here; ten seconds at most");
     setup.proxy.heal();
     eventually("their value", || async { setup.service.row(2).await == Ok(5) }).await;
+}
+
+/// 1. A load begins. 2. A tag is invalidated, which cannot be sent. 3. The load ends, and tells that its value has the tag.
+#[tokio::test]
+async fn what_was_loaded_before_an_invalidation_that_failed_is_not_served_after_it() {
+    let setup = Setup::in_outage().await;
+    let cache = &setup.service.cache;
+    let (began, begun) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let loading = tokio::spawn({
+        let cache = cache.clone();
+        async move {
+            let load = || async move {
+                began.send(()).unwrap();
+                ended.await.map_err(|_| "nobody ended it")
+            };
+            cache.get_or_load("k", load).tags(["t"]).await
+        }
+    });
+    begun.await.unwrap();
+    cache.invalidate_tag("t").await.unwrap_err();
+    end.send(1).unwrap();
+    assert_eq!(loading.await.unwrap(), Ok(1));
+    assert_eq!(cache.get_or_load("k", || async { Ok::<_, String>(2) }).tags(["t"]).await, Ok(2));
+}
+
+/// What is read before the server has agreed to tell of changes might change unheard.
+#[tokio::test]
+async fn nothing_is_near_while_the_server_does_not_agree_to_tell_of_changes() {
+    let server = RedisServer::start();
+    assert_eq!(server.cli(&["ACL", "SETUSER", "default", "-client|tracking"]), "OK");
+    let patient = on(&server).operation_timeout(Duration::from_secs(2));
+    let service = Service::new(patient.backend(Backend::Tiered)).await;
+    for _ in 0..50 {
+        service.answers(1).await;
+        assert_eq!(service.cache.stats().await.near_entries, 0);
+    }
 }

@@ -1,18 +1,28 @@
-//! Races between two processes that the coherence checker has found or that its findings led to,
-//! each played step by step.
+//! Races between two processes, each played step by step: some that the coherence checker has found or that its
+//! findings led to, and one for each rule of the protocol that calls keep.
 
 use std::{
+    future::Future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
 };
 
 use super::{Enter, enter};
 use crate::{
     __private::{Function, Inner as _, L1, Plan, stored},
-    Backend, Cache, Clock,
+    Backend, Cache, Clock, Result,
     policy::Policy,
     store::gated::Gated,
 };
+
+mod joining;
+mod pending;
+mod under_way;
 
 /// Two processes on one server.
 async fn two_processes() -> (Cache, Cache, Arc<Gated>) {
@@ -28,8 +38,42 @@ async fn two_processes_and_clock() -> (Cache, Cache, Arc<Gated>, Clock) {
     (build().await.unwrap(), build().await.unwrap(), store, clock)
 }
 
+/// Two processes that keep values near and hear nothing of each other, and what is between them and their server.
+async fn with_near() -> (Cache, Cache, Arc<Gated>) {
+    let clock = Clock::manual();
+    let store = Arc::new(Gated::new(clock.clone()));
+    let build = || Cache::builder().clock(clock.clone()).store(Arc::clone(&store) as _).build();
+    (build().await.unwrap(), build().await.unwrap(), store)
+}
+
 async fn load(cache: &Cache, version: u32) -> u32 {
     cache.get_or_load("n", || async move { Ok::<_, String>(version) }).tags(["t"]).await.unwrap()
+}
+
+/// A call in a task of its own that would load this.
+fn spawn_load(cache: &Cache, version: u32) -> JoinHandle<u32> {
+    let cache = cache.clone();
+    tokio::spawn(async move { load(&cache, version).await })
+}
+
+/// Returns once so many calls have missed. Each of them has its place in the flight by then: on the one thread of a
+/// test nothing is awaited in between.
+async fn until_missed(cache: &Cache, calls: u64) {
+    while cache.stats().await.total.misses < calls {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What is invalidated; each of them names what [`load`] loads.
+const TARGETS: [&str; 4] = ["key", "tag", "pattern", "namespace"];
+
+async fn invalidate(cache: &Cache, target: &str) -> Result<()> {
+    match target {
+        "key" => cache.delete("n").await.map(drop),
+        "tag" => cache.invalidate_tag("t").await,
+        "pattern" => cache.delete_pattern("n*").await.map(drop),
+        _ => cache.clear().await,
+    }
 }
 
 async fn until_nothing_is_pending(cache: &Cache) {
@@ -115,8 +159,8 @@ async fn a_moment() {
 async fn a_call_that_starts_while_a_fill_is_under_way_does_not_join_its_load() {
     let (here, there, store) = two_processes().await;
     store.fills.close();
-    let loaded = Arc::new(tokio::sync::Notify::new());
-    let spawn = |version: u32, ready: Arc<tokio::sync::Notify>| {
+    let loaded = Arc::new(Notify::new());
+    let spawn = |version: u32, ready: Arc<Notify>| {
         let here = here.clone();
         tokio::spawn(async move {
             let load = here.get_or_load("n", || async move {
@@ -157,6 +201,32 @@ static SLIDING: Function = Function::new(Plan {
     policy: Policy { ttl: Some(Duration::from_secs(60)), sliding: true, ..Policy::DEFAULT },
     ..Plan::DEFAULT
 });
+
+static TAGGED: Function = Function::new(Plan { name: "tagged", ..Plan::DEFAULT });
+
+/// Of a function whose errors can be shared.
+async fn call_tagged(cache: &Cache, load: impl Future<Output = Result<u32, String>>) -> Result<u32, String> {
+    let shape = L1::<Result<u32, String>>::NEW.outer().inner().errors();
+    match enter(shape, stored(shape), &TAGGED, cache, |key| key.literal("n")) {
+        Enter::Hit(value) | Enter::Stale(value, _) => value,
+        Enter::Miss(call) => call.tag(|tag| tag.literal("t")).load(load).await,
+    }
+}
+
+/// A load that has begun and ends when it is told to.
+async fn begin_load(cache: &Cache) -> (JoinHandle<Result<u32, String>>, oneshot::Sender<Result<u32, String>>) {
+    let (begun, (end, ended), cache) = (Arc::new(Notify::new()), oneshot::channel(), cache.clone());
+    let load = {
+        let begun = Arc::clone(&begun);
+        async move {
+            begun.notify_one();
+            ended.await.unwrap()
+        }
+    };
+    let leader = tokio::spawn(async move { call_tagged(&cache, load).await });
+    begun.notified().await;
+    (leader, end)
+}
 
 async fn call(function: &'static Function, cache: &Cache, loaded: Result<u32, String>) -> Result<u32, String> {
     let shape = L1::<Result<u32, String>>::NEW.outer().inner().errors();

@@ -209,8 +209,9 @@ async fn send_to_store(inner: &Inner, space: &Space, target: &Target) -> Result<
         }
         Target::Tags(tags) => inner.store.invalidate_tags(namespace, tags).await.map(|()| 0),
         Target::Pattern(pattern) => {
-            // Loads that begin while the scan runs are fenced by the scan; those that began
-            // before it by this advance and the one after it.
+            // The scan takes many trips. From here on nothing is served from near that it may come to,
+            // and nobody waits for a load whose lease it takes away. What is read while it runs is put
+            // out of date by the advance after it.
             inner.epochs.advance(space.slot);
             inner.store.invalidate_pattern(namespace, pattern).await
         }

@@ -17,36 +17,70 @@ use crate::{
 };
 
 /// Holds answers back, after what was asked for has been done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Gate {
-    open: watch::Sender<bool>,
-    held: watch::Sender<u32>,
+    state: watch::Sender<GateState>,
 }
 
-impl Default for Gate {
-    fn default() -> Self {
-        Self { open: watch::Sender::new(true), held: watch::Sender::new(0) }
-    }
+#[derive(Debug, Default)]
+struct GateState {
+    holds: Holds,
+    /// How often it was opened.
+    openings: u32,
+    /// How many answers have been held back.
+    held: u32,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    #[default]
+    Nothing,
+    Next,
+    All,
 }
 
 impl Gate {
     pub(crate) fn close(&self) {
-        self.open.send_replace(false);
+        self.state.send_modify(|state| state.holds = Holds::All);
+    }
+
+    /// Only the next answer is held back; those after it pass.
+    pub(crate) fn hold_next(&self) {
+        self.state.send_modify(|state| state.holds = Holds::Next);
     }
 
     pub(crate) fn open(&self) {
-        self.open.send_replace(true);
+        self.state.send_modify(|state| {
+            state.holds = Holds::Nothing;
+            state.openings += 1;
+        });
+    }
+
+    /// How many answers have been held back so far.
+    pub(crate) fn held(&self) -> u32 {
+        self.state.borrow().held
     }
 
     /// Returns once so many answers have been held back.
     pub(crate) async fn until_held(&self, answers: u32) {
-        let _ = self.held.subscribe().wait_for(|held| *held >= answers).await;
+        let _ = self.state.subscribe().wait_for(|state| state.held >= answers).await;
     }
 
     async fn pass(&self) {
-        if !*self.open.borrow() {
-            self.held.send_modify(|held| *held += 1);
-            let _ = self.open.subscribe().wait_for(|open| *open).await;
+        let mut held_since = None;
+        self.state.send_if_modified(|state| {
+            if state.holds == Holds::Nothing {
+                return false;
+            }
+            if state.holds == Holds::Next {
+                state.holds = Holds::Nothing;
+            }
+            state.held += 1;
+            held_since = Some(state.openings);
+            true
+        });
+        if let Some(openings) = held_since {
+            let _ = self.state.subscribe().wait_for(|state| state.openings > openings).await;
         }
     }
 }
@@ -62,22 +96,33 @@ pub(crate) struct Gated {
     pub(crate) invalidations: Gate,
     /// Held back before anything is done, as on their way to a server.
     pub(crate) expiries: Gate,
-    /// Whether invalidations reach the store.
+    /// Invalidations of any kind, held back before anything is done, too.
+    pub(crate) asked: Gate,
+    /// Whether invalidations are lost on their way to the store.
     pub(crate) unreachable: AtomicBool,
+    /// Whether fills are.
+    pub(crate) fills_are_lost: AtomicBool,
 }
 
 impl Gated {
     pub(crate) fn new(clock: Clock) -> Self {
         let store = LocalStore::new(1 << 20, clock);
-        let (reads, leases, fills, invalidations, expiries) = Default::default();
-        Self { store, reads, leases, fills, invalidations, expiries, unreachable: AtomicBool::new(false) }
+        let (reads, leases, fills, invalidations, expiries, asked) = Default::default();
+        let (unreachable, fills_are_lost) = Default::default();
+        Self { store, reads, leases, fills, invalidations, expiries, asked, unreachable, fills_are_lost }
     }
 
-    fn reach(&self) -> Result<()> {
-        match self.unreachable.load(Ordering::SeqCst) {
-            true => Err(Error::unavailable("gated", "asked to be")),
-            false => Ok(()),
-        }
+    /// An invalidation on its way to the store.
+    async fn reach(&self) -> Result<()> {
+        self.asked.pass().await;
+        lost_if(&self.unreachable)
+    }
+}
+
+fn lost_if(asked: &AtomicBool) -> Result<()> {
+    match asked.load(Ordering::SeqCst) {
+        true => Err(Error::unavailable("gated", "asked to be")),
+        false => Ok(()),
     }
 }
 
@@ -116,6 +161,7 @@ impl Store for Gated {
 
     fn fill<'a>(&'a self, space: &'a Namespace, fill: Fill<'a>) -> StoreFuture<'a, Filled> {
         Box::pin(async move {
+            lost_if(&self.fills_are_lost)?;
             let filled = self.store.fill(space, fill).await;
             self.fills.pass().await;
             filled
@@ -123,7 +169,10 @@ impl Store for Gated {
     }
 
     fn fill_many<'a>(&'a self, space: &'a Namespace, fills: Vec<Fill<'a>>) -> StoreFuture<'a, Vec<Filled>> {
-        self.store.fill_many(space, fills)
+        Box::pin(async move {
+            lost_if(&self.fills_are_lost)?;
+            self.store.fill_many(space, fills).await
+        })
     }
 
     fn increment<'a>(&'a self, space: &'a Namespace, increment: Increment<'a>) -> StoreFuture<'a, Incremented> {
@@ -139,7 +188,7 @@ impl Store for Gated {
 
     fn invalidate_keys<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str]) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            self.reach()?;
+            self.reach().await?;
             let removed = self.store.invalidate_keys(space, keys).await;
             self.invalidations.pass().await;
             removed
@@ -148,18 +197,21 @@ impl Store for Gated {
 
     fn invalidate_tags<'a>(&'a self, space: &'a Namespace, tags: &'a [Box<str>]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.reach()?;
+            self.reach().await?;
             self.store.invalidate_tags(space, tags).await
         })
     }
 
     fn invalidate_pattern<'a>(&'a self, space: &'a Namespace, pattern: &'a str) -> StoreFuture<'a, u64> {
-        self.store.invalidate_pattern(space, pattern)
+        Box::pin(async move {
+            self.reach().await?;
+            self.store.invalidate_pattern(space, pattern).await
+        })
     }
 
     fn clear<'a>(&'a self, space: &'a Namespace) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.reach()?;
+            self.reach().await?;
             self.store.clear(space).await
         })
     }

@@ -182,6 +182,18 @@ pub(crate) async fn a_stale_entry_is_read_and_a_dead_one_is_not(on: Fixture) {
     assert_eq!(on.text("user:1").await.as_deref(), Some("2"));
 }
 
+/// It is served in place of a fresh one, under the same conditions.
+pub(crate) async fn a_stale_entry_is_as_valid_as_its_stamps(on: Fixture) {
+    on.put("user:1", "1", &["a"]).await;
+    on.put("user:2", "2", &[]).await;
+    on.clock.advance(Duration::from_secs(60));
+    assert_eq!(on.text("user:1").await.as_deref(), Some("1"));
+    on.invalidate_tags(&["a"]).await;
+    assert_eq!((on.text("user:1").await, on.text("user:2").await.as_deref()), (None, Some("2")));
+    on.clear().await;
+    assert_eq!(on.text("user:2").await, None);
+}
+
 async fn expire(on: &Fixture, key: &str, fresh: u64, dead: u64) -> bool {
     expire_only(on, key, None, fresh, dead).await
 }

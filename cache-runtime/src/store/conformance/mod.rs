@@ -48,6 +48,7 @@ macro_rules! tests {
             a_release_stores_nothing_and_frees_the_key
             a_release_leaves_the_entry_that_is_there
             a_stale_entry_is_read_and_a_dead_one_is_not
+            a_stale_entry_is_as_valid_as_its_stamps
             an_expiry_replaces_the_deadlines
             an_expiry_needs_a_valid_entry
             an_expiry_may_be_of_one_entry_and_no_other

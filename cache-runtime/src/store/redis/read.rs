@@ -106,7 +106,13 @@ impl RedisStore {
     /// Values and stamps. In a cluster each node's values are read through its lanes, with the stamps each
     /// time; any of these stamps is younger than the call, so one says of all values whether
     /// they are valid.
-    async fn look(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>], begun: Instant) -> Result<Seen> {
+    pub(super) async fn look(
+        &self,
+        space: &Namespace,
+        keys: &[&str],
+        tags: &[Box<str>],
+        begun: Instant,
+    ) -> Result<Seen> {
         let topology = &self.topology;
         let map = topology.map(begun + topology.limit()).await?;
         if !map.is_cluster() || keys.is_empty() {
@@ -133,7 +139,7 @@ impl RedisStore {
     }
 
     /// What was read, as far as it is valid. `None` if nobody can tell.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         space: &Namespace,
         trip: &Trip,

@@ -14,6 +14,7 @@ mod joined;
 mod protocol;
 mod races;
 mod recovery;
+mod resending;
 mod waking;
 
 async fn fixture() -> Fixture {

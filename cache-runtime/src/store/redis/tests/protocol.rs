@@ -3,7 +3,7 @@
 use cache_test_support::{Reply, Settings};
 
 use super::*;
-use crate::store::{Format, Life, Value};
+use crate::store::{Format, Life, Over, Value};
 
 #[tokio::test]
 async fn a_value_is_json_that_redis_cli_shows() {
@@ -187,6 +187,7 @@ async fn at_maxmemory_invalidations_land_and_fills_are_refused() {
     assert_eq!(setup.server.cli(&["CONFIG", "SET", "maxmemory", "1"]), "OK");
     assert!(setup.server.cli(&["SET", "x", "1"]).starts_with("OOM"));
 
+    assert!(setup.on.read(&["keyed"], &["not seen yet"]).await.found[0].entry.is_some(), "its stamp is made");
     let load = setup.on.begin("new", &["a"]).await;
     let error = store.fill(space, load.fills(setup.on.value("1", &["a"]))).await.unwrap_err();
     assert!(error.to_string().contains("OOM"), "{error}");
@@ -212,6 +213,28 @@ async fn the_server_tells_its_figures() {
     assert!(info.total_connections_received > 0 && info.total_commands_processed > 0 && info.connected_clients > 0);
     assert!(info.keyspace_hits > 0 && info.keyspace_misses > 0 && info.used_memory_human.ends_with('M'));
     assert!(info.hit_rate_percent > 0.0 && info.hit_rate_percent < 100.0);
+}
+
+/// Lua shows numbers of so many digits as `1e+14` unless it is told otherwise.
+#[tokio::test]
+async fn a_counter_of_many_digits_stays_a_whole_number() {
+    let setup = Setup::new().await;
+    let (on, names) = (&setup.on, setup.names());
+    let nonce = on.stamp(&[]).await.incarnation;
+    let _ = setup.server.cli(&["SET", &names.clock(), &format!("{nonce}:{}", 99_999_999_999_999_u64)]);
+    on.invalidate_tags(&["t"]).await;
+    let stamp = on.stamp(&["t", "made by the read"]).await;
+    let reached = 100_000_000_000_000;
+    assert_eq!((stamp.incarnation, stamp.born, stamp.floor), (nonce, reached, reached));
+    on.put("key", "1", &["t", "made by the read"]).await;
+    assert_eq!(on.text("key").await.as_deref(), Some("1"));
+    on.invalidate_tags(&["t"]).await;
+    assert_eq!(on.text("key").await, None);
+
+    let seizure =
+        Seizure { key: "seized", ttl: conformance::LONG, tags: &conformance::tags(&["t"]), over: Over::Anything };
+    on.store.seize(&on.space, seizure).await.unwrap();
+    assert_eq!(on.try_begin("seized", &["t"], conformance::LONG).await.unwrap_err(), Lease::Held);
 }
 
 #[tokio::test]

@@ -42,3 +42,22 @@ async fn a_fill_on_another_connection_vouches_for_nothing() {
     let fill = conformance::Load { stamp: elsewhere, ..load }.fills(setup.on.value("1", &[]));
     assert_eq!(setup.on.fill(fill).await, Filled::Overtaken);
 }
+
+/// 1. A value is read. 2. Its connection is lost, and the server is another one. 3. The stamps of the value's tags are
+///    read there: they say nothing of the server of 1.
+#[tokio::test]
+async fn a_reading_that_is_completed_on_another_connection_is_none() {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(&RedisConfig { connections: 1, ..config(&server) }, Clock::manual()).await.unwrap();
+    let on = Setup::fixture(&config(&server)).await;
+    on.put("key", "1", &["t"]).await;
+    let begun = Instant::now();
+    let seen = store.look(&on.space, &["key"], &[], begun).await.unwrap();
+    let judged = || store.judge(&on.space, &seen.trip, seen.values.clone(), &[], begun);
+    assert!(judged().await.unwrap().expect("the same connection").found[0].entry.is_some());
+
+    let _ = server.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    while store.read(&on.space, &["key"], &[]).await.is_err() {}
+    assert!(judged().await.unwrap().is_none());
+    assert!(store.read(&on.space, &["key"], &[]).await.unwrap().found[0].entry.is_some(), "read again");
+}

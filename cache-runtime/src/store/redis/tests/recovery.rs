@@ -1,6 +1,6 @@
 //! What passes the breaker, and in which order.
 
-use cache_test_support::Proxy;
+use cache_test_support::{Proxy, Settings};
 use tokio::sync::Notify;
 
 use super::*;
@@ -43,4 +43,30 @@ async fn nothing_is_read_before_what_was_pending_is_sent() {
         tokio::task::yield_now().await;
     }
     assert_eq!(on.text("key").await, None);
+}
+
+/// Each namespace finds out by itself whether the server is the one that it knows.
+#[tokio::test]
+async fn a_snapshot_revives_nothing_in_the_second_namespace_of_a_connection() {
+    let server = Settings::new().persistent().start();
+    let mut on = Setup::fixture(&RedisConfig { connections: 1, ..config(&server) }).await;
+    let spaces = [on.space.clone(), on.other.clone()];
+    for space in &spaces {
+        on.space = space.clone();
+        on.put("key", "1", &[]).await;
+    }
+    assert_eq!(server.cli(&["SAVE"]), "OK");
+    for space in &spaces {
+        on.space = space.clone();
+        assert_eq!(on.invalidate(&["key"]).await, 1);
+    }
+    server.restart();
+    while on.store.read(&spaces[0], &[], &[]).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await; // the time that the client takes to connect again
+    }
+    for space in &spaces {
+        on.space = space.clone();
+        assert!(!server.cli(&["GET", &space.key("key")]).is_empty(), "the snapshot brought it back");
+        assert_eq!(on.text("key").await, None);
+    }
 }
