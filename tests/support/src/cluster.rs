@@ -1,11 +1,15 @@
 //! A real cluster of Redis servers: masters, each with a replica.
 
 use std::{
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::server::{RedisServer, Settings, random_password};
+use crate::{
+    certificates::Certificate,
+    server::{RedisServer, Settings, random_password},
+};
 
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
@@ -28,21 +32,28 @@ impl RedisCluster {
     /// Three masters, each with a replica.
     #[must_use]
     pub fn start() -> Self {
-        Self::with_replicas(true)
+        Self::with(&Settings::new(), true)
     }
 
     /// Three masters alone, for tests in which none is lost.
     #[must_use]
     pub fn of_masters() -> Self {
-        Self::with_replicas(false)
+        Self::with(&Settings::new(), false)
     }
 
-    fn with_replicas(replicas: bool) -> Self {
-        let password = random_password();
+    /// Three masters alone that speak TLS with this certificate, to each other too, and ask whoever connects
+    /// for one that the authority has signed.
+    #[must_use]
+    pub fn over_tls(certificate: &Certificate, authority: PathBuf) -> Self {
+        Self::with(&Settings::new().tls_throughout(certificate, authority), false)
+    }
+
+    fn with(settings: &Settings, replicas: bool) -> Self {
+        let settings = of_a_node(settings.clone(), &random_password());
         let count = if replicas { 2 * MASTERS } else { MASTERS };
         let starts = (0..count).map(|_| {
-            let password = password.clone();
-            thread::spawn(move || node(&password))
+            let settings = settings.clone();
+            thread::spawn(move || settings.start())
         });
         let starts: Vec<_> = starts.collect();
         let nodes = starts.into_iter().map(|start| start.join().expect("a node starts")).collect();
@@ -120,7 +131,7 @@ impl RedisCluster {
 
     /// Moves some names of a slot that is on its way.
     pub fn move_names(&self, names: &[&str], from: &RedisServer, to: &RedisServer) {
-        let port = to.port().to_string();
+        let port = to.public_port().to_string();
         let mut migrate = vec!["MIGRATE", to.host(), &port, "", "0", "5000", "AUTH", self.password(), "KEYS"];
         migrate.extend(names);
         let moved = from.cli(&migrate);
@@ -176,7 +187,7 @@ impl RedisCluster {
     fn introduce(&self) {
         let first = &self.nodes[0];
         for node in &self.nodes[1..] {
-            ok(first, &["CLUSTER", "MEET", node.host(), &node.port().to_string()]);
+            ok(first, &["CLUSTER", "MEET", node.host(), &node.public_port().to_string()]);
         }
         let all = self.nodes.len();
         self.wait_until("all nodes know each other", || {
@@ -215,8 +226,8 @@ impl RedisCluster {
     }
 }
 
-fn node(password: &str) -> RedisServer {
-    Settings::new()
+fn of_a_node(settings: Settings, password: &str) -> Settings {
+    settings
         .password(password)
         .node_of_cluster()
         .args(["--cluster-node-timeout", &NODE_TIMEOUT_MS.to_string()])
@@ -226,7 +237,6 @@ fn node(password: &str) -> RedisServer {
         .args(["--repl-diskless-sync-delay", "0"])
         // A replica that has heard nothing for a while, on a busy machine, may still take over.
         .args(["--cluster-replica-validity-factor", "0"])
-        .start()
 }
 
 fn is_up(node: &RedisServer) -> bool {
@@ -243,7 +253,7 @@ fn id(node: &RedisServer) -> String {
 }
 
 fn address(node: &RedisServer) -> String {
-    format!("{}:{}", node.host(), node.port())
+    format!("{}:{}", node.host(), node.public_port())
 }
 
 /// Whether `0-5460` or `7` has the slot; one that is on its way stands in brackets.
