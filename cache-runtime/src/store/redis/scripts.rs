@@ -27,7 +27,7 @@ macro_rules! scripts {
     ($($(#[$meta:meta])* $name:ident = $repeatable:literal, [$($file:literal),+];)+) => {$(
         $(#[$meta])*
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!($(include_str!(concat!("scripts/", $file))),+), $repeatable)
+            Script::new(concat!(include_str!("scripts/lib_call.lua"), $(include_str!(concat!("scripts/", $file))),+), $repeatable)
         });
     )+};
 }
