@@ -15,6 +15,7 @@ use secrecy::SecretString;
 
 use crate::backends::eventually;
 
+mod near;
 mod traffic;
 
 /// One for all tests that change nothing of it: it takes seconds to come up.
@@ -216,39 +217,4 @@ async fn a_load_is_one_among_processes(backend: Backend) {
         assert_eq!(running.await.unwrap().unwrap(), "theirs");
         assert_eq!(waiting.await, "theirs");
     }
-}
-
-/// How many values a master was asked for.
-fn gets(node: &RedisServer) -> u64 {
-    let stats = node.cli(&["INFO", "commandstats"]);
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls=")?.split(',').next()?.parse().ok());
-    calls.unwrap_or(0)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_near_is_served_while_one_master_is_not_heard() {
-    let cluster = RedisCluster::of_masters();
-    let builder = builder(&cluster, Backend::Tiered, 0).operation_timeout(Duration::from_millis(500));
-    let cache = builder.namespace("app").build().await.unwrap();
-    let stamps = cluster.node_of("inc:{app}");
-    let (key, node) = (0..)
-        .map(|number| format!("k{number}"))
-        .map(|key| (key.clone(), cluster.node_of(&format!("app:{key}"))))
-        .find(|(_, node)| node.port() != stamps.port())
-        .unwrap();
-    let third = cluster.masters().iter().find(|other| ![node.port(), stamps.port()].contains(&other.port())).unwrap();
-    let is_near = || async {
-        let before = gets(node);
-        assert_eq!(load(&cache, &key, "old").await, "old");
-        gets(node) == before
-    };
-    eventually("the value is near", is_near).await;
-
-    third.stop_process();
-    eventually("reads go to the servers", || async { !is_near().await }).await;
-    for _ in 0..20 {
-        assert!(!is_near().await);
-    }
-    third.continue_process();
-    eventually("the value is near again", is_near).await;
 }

@@ -101,12 +101,7 @@ impl RedisCluster {
     /// Who has a slot, by the word of the node itself.
     #[must_use]
     pub fn owner_of(&self, slot: u16) -> &RedisServer {
-        let owns = |node: &&RedisServer| {
-            let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
-            let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default().to_owned();
-            own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
-        };
-        self.nodes.iter().find(owns).expect("some node has the slot")
+        self.nodes.iter().find(|node| claims(node, slot)).expect("some node has the slot")
     }
 
     /// Who has a name.
@@ -161,15 +156,20 @@ impl RedisCluster {
         self.end_move(slot, from, to);
     }
 
+    /// Makes another node the owner of a slot without what the old one has in it, which is lost.
+    pub fn seize_slot(&self, slot: u16, to: &RedisServer) {
+        let from = self.owner_of(slot);
+        let number = slot.to_string();
+        ok(to, &["CLUSTER", "SETSLOT", &number, "IMPORTING", &id(from)]);
+        ok(to, &["CLUSTER", "SETSLOT", &number, "NODE", &id(to)]);
+        self.wait_until("the old owner knows", || !claims(from, slot));
+    }
+
     /// Waits until a replica has taken over the slot of a node that is gone.
     pub fn wait_for_takeover(&self, slot: u16, from: &RedisServer) {
         let alive = || self.nodes.iter().filter(|node| node.port() != from.port());
         self.wait_until("a replica takes over", || {
-            let took_over = alive().any(|node| {
-                let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
-                let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default().to_owned();
-                own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
-            });
+            let took_over = alive().any(|node| claims(node, slot));
             took_over && alive().all(is_up)
         });
     }
@@ -254,6 +254,13 @@ fn id(node: &RedisServer) -> String {
 
 fn address(node: &RedisServer) -> String {
     format!("{}:{}", node.host(), node.public_port())
+}
+
+/// Whether a node says that it is the master of a slot.
+fn claims(node: &RedisServer, slot: u16) -> bool {
+    let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
+    let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default();
+    own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
 }
 
 /// Whether `0-5460` or `7` has the slot; one that is on its way stands in brackets.
