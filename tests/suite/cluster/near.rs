@@ -135,3 +135,18 @@ async fn what_a_slot_has_left_behind_is_not_near_any_more() {
     load(&cache, &other, "any").await;
     eventually("the value is not near", || async { load(&cache, &key, "new").await == "new" }).await;
 }
+
+/// 1. Nobody listens to a master that has no slot. 2. It gets one. 3. What is in it changes there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_gets_its_first_slot_is_heard() {
+    let cluster = RedisCluster::with_an_idle_master();
+    let (owner, idle) = (&cluster.masters()[0], &cluster.masters()[2]);
+    let cache = tiered(&cluster, 0).await;
+    let key = keys_at(&cluster, owner).next().unwrap();
+    comes_near(&cluster, &cache, &key).await;
+    let name = format!("app:{key}");
+    cluster.move_slot(cluster.slot_of(&name), idle);
+    comes_near(&cluster, &cache, &key).await;
+    assert_eq!(idle.cli(&["DEL", &name]), "1");
+    eventually("the change", || async { load(&cache, &key, "new").await == "new" }).await;
+}

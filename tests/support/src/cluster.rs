@@ -48,7 +48,18 @@ impl RedisCluster {
         Self::with(&Settings::new().tls_throughout(certificate, authority), false)
     }
 
+    /// Three masters alone, of which the last has no slot.
+    #[must_use]
+    pub fn with_an_idle_master() -> Self {
+        Self::sharing(&Settings::new(), false, MASTERS - 1)
+    }
+
     fn with(settings: &Settings, replicas: bool) -> Self {
+        Self::sharing(settings, replicas, MASTERS)
+    }
+
+    /// So many of the masters share the slots.
+    fn sharing(settings: &Settings, replicas: bool, owners: usize) -> Self {
         let settings = of_a_node(settings.clone(), &random_password());
         let count = if replicas { 2 * MASTERS } else { MASTERS };
         let starts = (0..count).map(|_| {
@@ -58,7 +69,7 @@ impl RedisCluster {
         let starts: Vec<_> = starts.collect();
         let nodes = starts.into_iter().map(|start| start.join().expect("a node starts")).collect();
         let cluster = Self { nodes };
-        cluster.share_slots();
+        cluster.share_slots(owners);
         cluster.introduce();
         if replicas {
             cluster.attach_replicas();
@@ -174,11 +185,13 @@ impl RedisCluster {
         });
     }
 
-    fn share_slots(&self) {
-        let share = SLOTS / u16::try_from(MASTERS).expect("few masters");
+    fn share_slots(&self, owners: usize) {
+        let share = SLOTS / u16::try_from(owners).expect("few masters");
         for (index, master) in (0..).zip(self.masters()) {
-            let last = if usize::from(index) + 1 == MASTERS { SLOTS - 1 } else { (index + 1) * share - 1 };
-            ok(master, &["CLUSTER", "ADDSLOTSRANGE", &(index * share).to_string(), &last.to_string()]);
+            if usize::from(index) < owners {
+                let last = if usize::from(index) + 1 == owners { SLOTS - 1 } else { (index + 1) * share - 1 };
+                ok(master, &["CLUSTER", "ADDSLOTSRANGE", &(index * share).to_string(), &last.to_string()]);
+            }
             // Else two of them begin with the same one and one must give way first.
             ok(master, &["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
         }
