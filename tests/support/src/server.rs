@@ -1,7 +1,7 @@
 //! A real `redis-server` for one test or for several.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeSet, hash_map::RandomState},
     fmt,
     hash::{BuildHasher, Hasher},
     io,
@@ -347,18 +347,37 @@ impl fmt::Debug for RedisServer {
     }
 }
 
+/// No port is given out twice: who belonged to a server that is gone may still look for it there, and nodes
+/// of a cluster would make friends with its successor.
+fn is_new(port: u16) -> bool {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port)
+}
+
 /// Nodes of a cluster talk to each other on a second port, 10000 above.
 fn free_port_of_node() -> u16 {
     loop {
         // The system gives out high ports; a lower one leaves room above it.
-        let low = free_port() / 2;
-        if TcpListener::bind(("127.0.0.1", low)).is_ok() && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok() {
+        let low = system_port() / 2;
+        if is_new(low)
+            && TcpListener::bind(("127.0.0.1", low)).is_ok()
+            && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok()
+        {
             return low;
         }
     }
 }
 
 pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = system_port();
+        if is_new(port) {
+            return port;
+        }
+    }
+}
+
+fn system_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

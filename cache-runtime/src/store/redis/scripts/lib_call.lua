@@ -1,4 +1,4 @@
--- What a command answers, an error included. One about a right names the command here: servers before 7.2 do
+-- What a command answers, an error included. One about a right names the command here: Redis 7.0 does
 -- not say which it was.
 local function answer_of(command, ...)
   local answer = redis.pcall(command, ...)
