@@ -1,8 +1,10 @@
 //! The places that a store has for names, where it has several: the slots of a cluster.
 //!
-//! 1. A value is kept near. 2. Its slot becomes another server's, and what was left behind is dropped without a
-//! word, as Redis 7.0 does. 3. The key is invalidated at its new place, where there is nothing, so
-//! that nothing is told. Hence an entry depends on its place not having moved, too.
+//! 1. A value is kept near.
+//! 2. Its slot becomes another server's, and what was left behind is dropped without a word, as Redis 7.0 does.
+//! 3. The key is invalidated at its new place, where there is nothing, so that nothing is told.
+//!
+//! Hence an entry depends on its place not having moved, too.
 
 use crate::epoch::{Epoch, Epochs, Slot};
 
