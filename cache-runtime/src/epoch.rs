@@ -62,6 +62,11 @@ impl Epochs {
         Self::slot(3, namespace)
     }
 
+    /// The slot of what has a number by itself.
+    pub(crate) fn numbered(number: u16) -> Slot {
+        Slot(u32::from(number))
+    }
+
     /// The slot that any invalidation of a tag of this namespace advances, before the tag's own.
     pub(crate) fn any_tag(namespace: &str) -> Slot {
         Self::slot(4, namespace)

@@ -8,3 +8,4 @@ mod service;
 mod acl;
 mod sentinel;
 mod tls;
+mod tls_on_many;

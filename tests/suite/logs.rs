@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The log of this thread, at the most detailed level, for as long as the guard lives.
@@ -15,6 +16,10 @@ impl Log {
     /// Begins to collect. Use it in a test on a current-thread runtime, which logs nowhere else.
     #[allow(dead_code, reason = "each binary of tests collects in one of two ways")]
     pub fn collect() -> (Self, tracing::subscriber::DefaultGuard) {
+        // While there is one subscriber alone, a thread without it that comes to a line first settles for all
+        // threads that nobody wants that line.
+        static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(NoSubscriber::default()));
+        LazyLock::force(&ANOTHER);
         let (log, subscriber) = Self::subscriber();
         (log, tracing::subscriber::set_default(subscriber))
     }

@@ -55,7 +55,9 @@ impl Fence {
         let Cache { inner, space } = cache;
         let slots = space.slots(full_key);
         let followed = inner.coherence.as_deref().zip(space.followed.as_deref());
-        let heard = followed.and_then(|(coherence, followed)| coherence.note(followed, slots, space.any_tag));
+        let heard = followed.and_then(|(coherence, followed)| {
+            coherence.note(followed, slots, space.any_tag, coherence.home_of(full_key))
+        });
         Self { own: inner.epochs.of(slots), any_tag: inner.epochs.of([space.any_tag]), heard }
     }
 
@@ -63,7 +65,8 @@ impl Fence {
     /// stands in front of a shared store.
     pub(super) fn note_in_outage(cache: &Cache, full_key: &str) -> Option<Self> {
         let Cache { inner, space } = cache;
-        let heard = inner.coherence.as_deref()?.note_anyhow(space.slots(full_key), space.any_tag);
+        let coherence = inner.coherence.as_deref()?;
+        let heard = coherence.note_anyhow(space.slots(full_key), space.any_tag, coherence.home_of(full_key));
         Some(Self { heard: Some(heard), ..Self::note(cache, full_key) })
     }
 
@@ -295,13 +298,13 @@ impl NearValue<'_> {
             return None;
         }
         let mut epoch = fence.own.and(of_tags);
-        let mut generation = None;
+        let (mut generation, mut home) = (None, None);
         if let (Some(coherence), Origin::Store) = (&inner.coherence, origin) {
             let heard = fence.heard?;
             epoch = epoch.and(heard.with_tags(coherence, &slots, space.any_tag)?);
-            generation = Some(heard.generation());
+            (generation, home) = (Some(heard.generation()), heard.home());
         }
-        let view = NearView { epoch, generation, own: space.slots(full_key), tags: slots };
+        let view = NearView { epoch, generation, own: space.slots(full_key), tags: slots, home };
         Some(NearEntry::new(Arc::clone(full_key), self.packed, self.life, view, self.bytes))
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct NearView {
     /// The counters of the key and its namespace.
     pub(crate) own: [Slot; 2],
     pub(crate) tags: Box<[Slot]>,
+    /// Where the store has the key, if it has several places.
+    pub(crate) home: Option<Slot>,
 }
 
 /// By what an entry is judged.
@@ -80,6 +82,7 @@ impl NearView {
                 return false;
             };
             current = current.and(coherence.epoch_of(self.own)).and(coherence.epoch_of(self.tags.iter().copied()));
+            current = current.and(coherence.epoch_of_home(self.home));
         }
         self.epoch == current
     }
@@ -263,11 +266,11 @@ mod tests {
             (Near::new(1 << 20, Departures::default()).unwrap(), Epochs::new(), Coherence::new());
         let space = coherence.follow(&Namespace::new("app"));
         let generation = coherence.restore(&[Arc::clone(&space)]);
-        let heard = coherence.note(&space, slots(), Epochs::any_tag("app")).unwrap();
+        let heard = coherence.note(&space, slots(), Epochs::any_tag("app"), None).unwrap();
         let epoch = epochs.of(slots()).and(heard.with_tags(&coherence, &[], Epochs::any_tag("app")).unwrap());
         let life = Life { since: 0, fresh_until: 10, dead_at: 10 };
         let generation_noted = Some(heard.generation());
-        let view = NearView { epoch, generation: generation_noted, own: slots(), tags: [].into() };
+        let view = NearView { epoch, generation: generation_noted, own: slots(), tags: [].into(), home: None };
         near.insert(NearEntry::new(KEY.into(), None, life, view, 0));
         let is_served =
             || near.get(KEY.as_bytes(), Present { epochs: &epochs, coherence: Some(&coherence) }, 1).is_some();

@@ -73,7 +73,7 @@ impl World {
 
     /// The store is asked, and the answer kept near.
     fn read(&self) {
-        let note = || self.coherence.note(&self.space, own(), Epochs::any_tag(SPACE));
+        let note = || self.coherence.note(&self.space, own(), Epochs::any_tag(SPACE), None);
         let early = note();
         let version = self.store.load(SeqCst);
         let noted = if self.without == Without::NoteFirst { note() } else { early };

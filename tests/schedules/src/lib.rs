@@ -10,7 +10,7 @@
 
 use std::{any::Any, sync::Arc};
 
-#[path = "../../../cache-runtime/src/coherence.rs"]
+#[path = "../../../cache-runtime/src/coherence/mod.rs"]
 mod coherence;
 #[path = "../../../cache-runtime/src/epoch.rs"]
 mod epoch;

@@ -1,11 +1,15 @@
 //! A real cluster of Redis servers: masters, each with a replica.
 
 use std::{
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::server::{RedisServer, Settings, random_password};
+use crate::{
+    certificates::Certificate,
+    server::{RedisServer, Settings, random_password},
+};
 
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
@@ -28,26 +32,44 @@ impl RedisCluster {
     /// Three masters, each with a replica.
     #[must_use]
     pub fn start() -> Self {
-        Self::with_replicas(true)
+        Self::with(&Settings::new(), true)
     }
 
     /// Three masters alone, for tests in which none is lost.
     #[must_use]
     pub fn of_masters() -> Self {
-        Self::with_replicas(false)
+        Self::with(&Settings::new(), false)
     }
 
-    fn with_replicas(replicas: bool) -> Self {
-        let password = random_password();
+    /// Three masters alone that speak TLS with this certificate, to each other too, and ask whoever connects
+    /// for one that the authority has signed.
+    #[must_use]
+    pub fn over_tls(certificate: &Certificate, authority: PathBuf) -> Self {
+        Self::with(&Settings::new().tls_throughout(certificate, authority), false)
+    }
+
+    /// Three masters alone, of which the last has no slot.
+    #[must_use]
+    pub fn with_an_idle_master() -> Self {
+        Self::sharing(&Settings::new(), false, MASTERS - 1)
+    }
+
+    fn with(settings: &Settings, replicas: bool) -> Self {
+        Self::sharing(settings, replicas, MASTERS)
+    }
+
+    /// So many of the masters share the slots.
+    fn sharing(settings: &Settings, replicas: bool, owners: usize) -> Self {
+        let settings = of_a_node(settings.clone(), &random_password());
         let count = if replicas { 2 * MASTERS } else { MASTERS };
         let starts = (0..count).map(|_| {
-            let password = password.clone();
-            thread::spawn(move || node(&password))
+            let settings = settings.clone();
+            thread::spawn(move || settings.start())
         });
         let starts: Vec<_> = starts.collect();
         let nodes = starts.into_iter().map(|start| start.join().expect("a node starts")).collect();
         let cluster = Self { nodes };
-        cluster.share_slots();
+        cluster.share_slots(owners);
         cluster.introduce();
         if replicas {
             cluster.attach_replicas();
@@ -90,12 +112,7 @@ impl RedisCluster {
     /// Who has a slot, by the word of the node itself.
     #[must_use]
     pub fn owner_of(&self, slot: u16) -> &RedisServer {
-        let owns = |node: &&RedisServer| {
-            let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
-            let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default().to_owned();
-            own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
-        };
-        self.nodes.iter().find(owns).expect("some node has the slot")
+        self.nodes.iter().find(|node| claims(node, slot)).expect("some node has the slot")
     }
 
     /// Who has a name.
@@ -120,7 +137,7 @@ impl RedisCluster {
 
     /// Moves some names of a slot that is on its way.
     pub fn move_names(&self, names: &[&str], from: &RedisServer, to: &RedisServer) {
-        let port = to.port().to_string();
+        let port = to.public_port().to_string();
         let mut migrate = vec!["MIGRATE", to.host(), &port, "", "0", "5000", "AUTH", self.password(), "KEYS"];
         migrate.extend(names);
         let moved = from.cli(&migrate);
@@ -150,24 +167,31 @@ impl RedisCluster {
         self.end_move(slot, from, to);
     }
 
+    /// Makes another node the owner of a slot without what the old one has in it, which is lost.
+    pub fn seize_slot(&self, slot: u16, to: &RedisServer) {
+        let from = self.owner_of(slot);
+        let number = slot.to_string();
+        ok(to, &["CLUSTER", "SETSLOT", &number, "IMPORTING", &id(from)]);
+        ok(to, &["CLUSTER", "SETSLOT", &number, "NODE", &id(to)]);
+        self.wait_until("the old owner knows", || !claims(from, slot));
+    }
+
     /// Waits until a replica has taken over the slot of a node that is gone.
     pub fn wait_for_takeover(&self, slot: u16, from: &RedisServer) {
         let alive = || self.nodes.iter().filter(|node| node.port() != from.port());
         self.wait_until("a replica takes over", || {
-            let took_over = alive().any(|node| {
-                let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
-                let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default().to_owned();
-                own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
-            });
+            let took_over = alive().any(|node| claims(node, slot));
             took_over && alive().all(is_up)
         });
     }
 
-    fn share_slots(&self) {
-        let share = SLOTS / u16::try_from(MASTERS).expect("few masters");
+    fn share_slots(&self, owners: usize) {
+        let share = SLOTS / u16::try_from(owners).expect("few masters");
         for (index, master) in (0..).zip(self.masters()) {
-            let last = if usize::from(index) + 1 == MASTERS { SLOTS - 1 } else { (index + 1) * share - 1 };
-            ok(master, &["CLUSTER", "ADDSLOTSRANGE", &(index * share).to_string(), &last.to_string()]);
+            if usize::from(index) < owners {
+                let last = if usize::from(index) + 1 == owners { SLOTS - 1 } else { (index + 1) * share - 1 };
+                ok(master, &["CLUSTER", "ADDSLOTSRANGE", &(index * share).to_string(), &last.to_string()]);
+            }
             // Else two of them begin with the same one and one must give way first.
             ok(master, &["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
         }
@@ -176,7 +200,7 @@ impl RedisCluster {
     fn introduce(&self) {
         let first = &self.nodes[0];
         for node in &self.nodes[1..] {
-            ok(first, &["CLUSTER", "MEET", node.host(), &node.port().to_string()]);
+            ok(first, &["CLUSTER", "MEET", node.host(), &node.public_port().to_string()]);
         }
         let all = self.nodes.len();
         self.wait_until("all nodes know each other", || {
@@ -215,8 +239,8 @@ impl RedisCluster {
     }
 }
 
-fn node(password: &str) -> RedisServer {
-    Settings::new()
+fn of_a_node(settings: Settings, password: &str) -> Settings {
+    settings
         .password(password)
         .node_of_cluster()
         .args(["--cluster-node-timeout", &NODE_TIMEOUT_MS.to_string()])
@@ -226,7 +250,6 @@ fn node(password: &str) -> RedisServer {
         .args(["--repl-diskless-sync-delay", "0"])
         // A replica that has heard nothing for a while, on a busy machine, may still take over.
         .args(["--cluster-replica-validity-factor", "0"])
-        .start()
 }
 
 fn is_up(node: &RedisServer) -> bool {
@@ -243,7 +266,14 @@ fn id(node: &RedisServer) -> String {
 }
 
 fn address(node: &RedisServer) -> String {
-    format!("{}:{}", node.host(), node.port())
+    format!("{}:{}", node.host(), node.public_port())
+}
+
+/// Whether a node says that it is the master of a slot.
+fn claims(node: &RedisServer, slot: u16) -> bool {
+    let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
+    let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default();
+    own.contains("master") && own.split_whitespace().skip(8).any(|range| has(range, slot))
 }
 
 /// Whether `0-5460` or `7` has the slot; one that is on its way stands in brackets.

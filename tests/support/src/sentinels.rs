@@ -3,6 +3,7 @@
 use std::{
     fmt, fs,
     io::{self, Write},
+    path::PathBuf,
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
@@ -11,8 +12,9 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    certificates::Certificate,
     client::{Client, Reply},
-    server::{RedisServer, Settings, free_port, random_password},
+    server::{RedisServer, ServerTls, Settings, free_port, random_password},
     spawn,
 };
 
@@ -32,7 +34,14 @@ pub struct Sentinels {
 struct Sentinel {
     child: Child,
     port: u16,
+    tls_port: Option<u16>,
     _dir: TempDir,
+}
+
+/// Where a sentinel listens: plainly, for the tests themselves, and with TLS.
+struct Listens<'a> {
+    port: u16,
+    tls: Option<(&'a ServerTls, u16)>,
 }
 
 impl Sentinels {
@@ -42,29 +51,41 @@ impl Sentinels {
     /// Starts all and waits until they know of each other; panics when they do not come up.
     #[must_use]
     pub fn start() -> Self {
+        Self::with(&Settings::new())
+    }
+
+    /// The same where all speak TLS with this certificate, to each other too, and ask whoever connects for
+    /// one that the authority has signed.
+    #[must_use]
+    pub fn over_tls(certificate: &Certificate, authority: PathBuf) -> Self {
+        Self::with(&Settings::new().tls_throughout(certificate, authority))
+    }
+
+    fn with(settings: &Settings) -> Self {
         let password = random_password();
         // A replica shows the master's password, and any of them may become one.
-        let settings = || {
-            let settings = Settings::new().arg("--masterauth").arg(RedisServer::PASSWORD_OF_ALL);
+        let of_a_server = || {
+            let settings = settings.clone().arg("--masterauth").arg(RedisServer::PASSWORD_OF_ALL);
             settings.arg("--repl-diskless-sync-delay").arg("0").password(RedisServer::PASSWORD_OF_ALL)
         };
-        let master = settings().start();
-        let port = master.port().to_string();
-        let replica = |_| settings().arg("--replicaof").arg("127.0.0.1").arg(port.clone()).start();
+        let master = of_a_server().start();
+        let port = master.public_port();
+        let replica = |_| of_a_server().arg("--replicaof").arg("127.0.0.1").arg(port.to_string()).start();
         let servers: Vec<_> = std::iter::once(master).chain((0..REPLICAS).map(replica)).collect();
         wait_until("the replicas follow", || {
             servers[0].cli(&["INFO", "replication"]).matches("state=online").count() == REPLICAS
         });
-        let sentinels = (0..SENTINELS).map(|_| Sentinel::start(servers[0].port(), &password)).collect();
+        let tls = settings.spoken_tls();
+        let sentinels = (0..SENTINELS).map(|_| Sentinel::start(port, &password, tls)).collect();
         let this = Self { servers, sentinels, password };
         wait_until("the sentinels know each other", || this.sentinels.iter().all(|one| this.knows_all(one)));
         this
     }
 
-    /// Where the sentinels listen, on this machine.
+    /// Where the sentinels listen, on this machine; with TLS if they speak it.
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
-        self.sentinels.iter().map(|sentinel| sentinel.port).collect()
+        self.sentinels.iter().map(|sentinel| sentinel.tls_port.unwrap_or(sentinel.port)).collect()
     }
 
     /// The password on the sentinels.
@@ -93,7 +114,7 @@ impl Sentinels {
             port = self.port_of_master();
             port.is_some()
         });
-        self.servers.iter().find(|server| Some(server.port()) == port).expect("the master is one of ours")
+        self.servers.iter().find(|server| Some(server.public_port()) == port).expect("the master is one of ours")
     }
 
     /// Has the sentinels make another server the master, and waits until it is.
@@ -109,8 +130,8 @@ impl Sentinels {
     /// Waits until the sentinels have made another server the master than the one on this port.
     pub fn wait_until_master_is_another_than(&self, port: u16) {
         wait_until("another master", || {
-            let now = self.port_of_master();
-            now.is_some_and(|now| now != port) && self.master().cli(&["ROLE"]).starts_with("master")
+            let now = self.master();
+            now.port() != port && now.cli(&["ROLE"]).starts_with("master")
         });
     }
 
@@ -166,32 +187,41 @@ impl Sentinels {
 }
 
 impl Sentinel {
-    fn start(master: u16, password: &str) -> Self {
+    fn start(master: u16, password: &str, tls: Option<&ServerTls>) -> Self {
         let dir = tempfile::Builder::new().prefix("cache-sentinel-").tempdir().expect("a temporary directory");
         for _ in 0..20 {
-            let port = free_port();
-            if let Ok(child) = Self::launch(&dir, port, master, password) {
-                let mut this = Self { child, port, _dir: dir };
+            let (port, tls_port) = (free_port(), tls.map(|_| free_port()));
+            let listens = Listens { port, tls: tls.zip(tls_port) };
+            if let Ok(child) = Self::launch(&dir, &listens, master, password) {
+                let mut this = Self { child, port, tls_port, _dir: dir };
                 if this.comes_up(password) {
                     return this;
                 }
-                return Self::start(master, password);
+                return Self::start(master, password, tls);
             }
         }
         panic!("no sentinel started on any of 20 free ports");
     }
 
-    fn launch(dir: &TempDir, port: u16, master: u16, password: &str) -> io::Result<Child> {
+    fn launch(dir: &TempDir, listens: &Listens<'_>, master: u16, password: &str) -> io::Result<Child> {
         let path = dir.path().join("sentinel.conf");
         let name = Sentinels::MASTER;
         let mut file = fs::File::create(&path)?;
-        writeln!(file, "port {port}\nbind 127.0.0.1\ndir {}", dir.path().display())?;
+        writeln!(file, "port {}\nbind 127.0.0.1\ndir {}", listens.port, dir.path().display())?;
         writeln!(file, "requirepass {password}\nsentinel sentinel-pass {password}")?;
         writeln!(file, "sentinel monitor {name} 127.0.0.1 {master} 2")?;
         writeln!(file, "sentinel auth-pass {name} {}", RedisServer::PASSWORD_OF_ALL)?;
         writeln!(file, "sentinel down-after-milliseconds {name} 500")?;
         writeln!(file, "sentinel failover-timeout {name} 3000\nsentinel parallel-syncs {name} 2")?;
         let mut command = spawn::redis_server();
+        if let Some((tls, port)) = listens.tls {
+            for (name, value) in tls.lines(port) {
+                writeln!(file, "{name} {value}")?;
+            }
+            // To the servers and to the other sentinels.
+            writeln!(file, "tls-replication yes")?;
+            command = spawn::redis_tls_server();
+        }
         command.arg(&path).arg("--sentinel");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         spawn::spawn(command)

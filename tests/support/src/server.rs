@@ -1,7 +1,7 @@
 //! A real `redis-server` for one test or for several.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeSet, hash_map::RandomState},
     fmt,
     hash::{BuildHasher, Hasher},
     io,
@@ -40,7 +40,7 @@ pub struct Settings {
 
 /// With which certificate a server speaks TLS, and whom it asks for one.
 #[derive(Debug, Clone)]
-struct ServerTls {
+pub(crate) struct ServerTls {
     certificate: Certificate,
     clients: Option<PathBuf>,
 }
@@ -95,6 +95,17 @@ impl Settings {
         self
     }
 
+    /// The same, and servers that belong together speak TLS with each other; the authority has signed the
+    /// certificates of all.
+    #[must_use]
+    pub(crate) fn tls_throughout(self, certificate: &Certificate, authority: PathBuf) -> Self {
+        self.tls(certificate, Some(authority)).args(["--tls-cluster", "yes", "--tls-replication", "yes"])
+    }
+
+    pub(crate) fn spoken_tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref()
+    }
+
     /// Starts the server; panics when it cannot.
     #[must_use]
     pub fn start(self) -> RedisServer {
@@ -113,16 +124,18 @@ pub struct RedisServer {
 }
 
 impl ServerTls {
-    fn args(&self, port: u16) -> Vec<String> {
+    /// Lines of a configuration.
+    pub(crate) fn lines(&self, port: u16) -> [(&'static str, String); 5] {
         let path = |path: &Path| path.display().to_string();
         let clients = self.clients.as_deref();
-        let mut args = vec!["--tls-port".to_owned(), port.to_string()];
-        args.extend(["--tls-cert-file".to_owned(), path(&self.certificate.cert)]);
-        args.extend(["--tls-key-file".to_owned(), path(&self.certificate.key)]);
-        args.extend(["--tls-auth-clients".to_owned(), if clients.is_some() { "yes" } else { "no" }.to_owned()]);
-        // It wants some authority in any case.
-        args.extend(["--tls-ca-cert-file".to_owned(), path(clients.unwrap_or(&self.certificate.cert))]);
-        args
+        [
+            ("tls-port", port.to_string()),
+            ("tls-cert-file", path(&self.certificate.cert)),
+            ("tls-key-file", path(&self.certificate.key)),
+            ("tls-auth-clients", if clients.is_some() { "yes" } else { "no" }.to_owned()),
+            // It wants some authority in any case.
+            ("tls-ca-cert-file", path(clients.unwrap_or(&self.certificate.cert))),
+        ]
     }
 }
 
@@ -144,8 +157,8 @@ impl RedisServer {
         let mut server = Self { child: Mutex::new(None), settings, dir, port: 0, tls_port: 0, password };
         // Another process may take the port between our look and the server's bind.
         for _ in 0..20 {
-            server.port = if server.settings.in_cluster { free_port_of_node() } else { free_port() };
-            server.tls_port = free_port();
+            let free_port = if server.settings.in_cluster { free_port_of_node } else { free_port };
+            (server.port, server.tls_port) = (free_port(), free_port());
             if server.launch().is_ok() {
                 return server;
             }
@@ -169,6 +182,12 @@ impl RedisServer {
     #[must_use]
     pub fn tls_port(&self) -> u16 {
         self.tls_port
+    }
+
+    /// Where clients and other servers are told to find it: where it speaks TLS, if it was told to.
+    #[must_use]
+    pub fn public_port(&self) -> u16 {
+        if self.settings.tls.is_some() { self.tls_port } else { self.port }
     }
 
     /// The password of the default user.
@@ -259,13 +278,14 @@ impl RedisServer {
             Some(_) => spawn::redis_tls_server(),
             None => spawn::redis_server(),
         };
+        let tls = self.settings.tls.iter().flat_map(|tls| tls.lines(self.tls_port));
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--requirepass", &self.password])
             .arg("--dir")
             .arg(self.dir.path())
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(&self.settings.args)
-            .args(self.settings.tls.iter().flat_map(|tls| tls.args(self.tls_port)))
+            .args(tls.flat_map(|(name, value)| [format!("--{name}"), value]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -327,18 +347,37 @@ impl fmt::Debug for RedisServer {
     }
 }
 
+/// No port is given out twice: who belonged to a server that is gone may still look for it there, and nodes
+/// of a cluster would make friends with its successor.
+fn is_new(port: u16) -> bool {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port)
+}
+
 /// Nodes of a cluster talk to each other on a second port, 10000 above.
 fn free_port_of_node() -> u16 {
     loop {
         // The system gives out high ports; a lower one leaves room above it.
-        let low = free_port() / 2;
-        if TcpListener::bind(("127.0.0.1", low)).is_ok() && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok() {
+        let low = system_port() / 2;
+        if is_new(low)
+            && TcpListener::bind(("127.0.0.1", low)).is_ok()
+            && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok()
+        {
             return low;
         }
     }
 }
 
 pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = system_port();
+        if is_new(port) {
+            return port;
+        }
+    }
+}
+
+fn system_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

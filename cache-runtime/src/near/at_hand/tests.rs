@@ -10,7 +10,7 @@ const LIFE: Life = Life { since: 0, fresh_until: 10, dead_at: 10 };
 
 fn entry(bytes: u64) -> Arc<NearEntry> {
     let own = [Epochs::key("app:k"), Epochs::namespace("app")];
-    let view = NearView { epoch: Epoch::default(), generation: None, own, tags: [].into() };
+    let view = NearView { epoch: Epoch::default(), generation: None, own, tags: [].into(), home: None };
     Arc::new(NearEntry::new("app:k".into(), None, LIFE, view, bytes))
 }
 

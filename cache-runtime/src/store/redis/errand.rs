@@ -39,8 +39,9 @@ use super::{
     topology::{Map, Redirect, Topology},
 };
 
-/// How often a call follows its names before it gives up.
-const MOST_ROUNDS: usize = 5;
+/// How often a call follows its names before it gives up. Mostly its deadline comes first: nodes may send it to and
+/// fro for as long as they do not agree.
+const MOST_ROUNDS: usize = 20;
 
 /// What calls are for.
 #[derive(Clone, Copy)]

@@ -111,16 +111,16 @@ fn of_code(code: &str, detail: Option<&str>) -> Error {
         return Error::unavailable(BACKEND, format!("{code}: {advice}"));
     }
     let detail = detail.unwrap_or_default();
-    // The server does not say which.
-    if detail.starts_with("The user executing the script can't run") || detail.contains("ACL failure in script") {
-        return Error::unavailable(
-            BACKEND,
-            "NOPERM: the user may not run a command that a script of the cache needs; `ACL LOG` on the server says \
-             which, and the README the rule that is enough",
-        );
+    // A command that the server does not know is answered with its arguments, values among them; one of a
+    // script with the script's digest.
+    let detail = [", with args beginning with", " script: "]
+        .iter()
+        .fold(detail, |detail, end| detail.split(end).next().unwrap_or_default());
+    // The first commands of a connection are refused without the code.
+    if code == "NOPERM" || detail.contains("has no permissions") {
+        let advice = "give it with `ACL SETUSER`; the README holds the rule that is enough";
+        return Error::unavailable(BACKEND, format!("NOPERM: {detail}; {advice}"));
     }
-    // A command that the server does not know is answered with its arguments, values among them.
-    let detail = detail.split(", with args beginning with").next().unwrap_or_default();
     Error::unavailable(BACKEND, format!("{code} {detail}"))
 }
 

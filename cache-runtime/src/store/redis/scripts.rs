@@ -27,7 +27,9 @@ macro_rules! scripts {
     ($($(#[$meta:meta])* $name:ident = $repeatable:literal, [$($file:literal),+];)+) => {$(
         $(#[$meta])*
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!($(include_str!(concat!("scripts/", $file))),+), $repeatable)
+            let source =
+                concat!(include_str!("scripts/lib_call.lua"), $(include_str!(concat!("scripts/", $file))),+);
+            Script::new(source, $repeatable)
         });
     )+};
 }

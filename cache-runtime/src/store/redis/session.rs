@@ -101,7 +101,13 @@ impl Session {
             return self.send(commands).await;
         }
         let answers = self.send(commands.flat_map(|command| [redis::cmd("ASKING"), command])).await?;
-        Ok(answers.into_iter().skip(1).step_by(2).collect())
+        let mut answers = answers.into_iter();
+        let of_a_pair = std::iter::from_fn(|| match (answers.next()?, answers.next()?) {
+            // It may not be asked for; where the name is said to be says nothing then.
+            (refusal @ Value::ServerError(_), _) => Some(refusal),
+            (_, answer) => Some(answer),
+        });
+        Ok(of_a_pair.collect())
     }
 
     /// One command.

@@ -24,9 +24,19 @@
 //! # In a cluster
 //!
 //! Each master tells of the names that it has, so there is a connection to each, and all of them begin
-//! and end together: while one master is not heard, nothing near is served. Another layout ends
-//! them too, before it is in use (`topology`). Names that are moved are told as removed. For the
-//! ends of leases one connection does, to any node: messages go through the whole cluster.
+//! and end together: while one master is not heard, nothing near is served. Other masters end
+//! them too, before they are in use (`topology`). For the ends of leases one connection does, to any node:
+//! messages go through the whole cluster.
+//!
+//! Slots that go from one of these masters to another end nothing:
+//!
+//! 1. A value is read at one master and kept near.
+//! 2. Its name is moved to another one, which is told as removed.
+//! 3. It is changed there, by whoever has heard of 2 already.
+//!
+//! A master tells of every name with a prefix, whichever slots it has, so 3 is heard from where it happens,
+//! also before 2 is, and before this process knows of another owner. When it does, entries of
+//! these slots, and no others, are out of date in any case (`coherence::homes`).
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -151,7 +161,7 @@ impl Ear {
     async fn follow<'a>(
         &self,
         tracked: &'a Tracked,
-        map: &Arc<Map>,
+        map: &Map,
         voices: &mut [Voice],
         hearing: &Arc<Hearing>,
     ) -> Result<Following<'a>> {
@@ -163,9 +173,9 @@ impl Ear {
         for (voice, run_id) in voices.iter().zip(&run_ids) {
             voice.node.pool.retire_others(run_id);
         }
-        // A map that comes into use after this looks for whoever listens, and ends that.
-        if !self.topology.is_current(map) {
-            return Err(lost("the layout of the cluster has changed"));
+        // A map with other nodes that comes into use after this looks for whoever listens, and ends that.
+        if !self.topology.has_nodes_of(map) {
+            return Err(other_masters());
         }
         following.generation = hearing.begin(&tracked.coherence, &spaces);
         Ok(following)
@@ -173,7 +183,7 @@ impl Ear {
 
     async fn serve(
         &self,
-        map: &Arc<Map>,
+        map: &Map,
         mut voices: Vec<Voice>,
         mut following: Option<Following<'_>>,
         hearing: &Hearing,
@@ -182,7 +192,7 @@ impl Ear {
         loop {
             tokio::select! {
                 () = hearing.ended() => return Err(lost("the connection that listens was lost")),
-                () = self.topology.changed(map) => return Err(lost("the layout of the cluster has changed")),
+                () = self.topology.nodes_changed(map) => return Err(other_masters()),
                 () = namespace_added(following.as_ref()) => {
                     let Some(following) = &mut following else { continue };
                     let spaces = following.coherence.unheard(following.generation);
@@ -274,6 +284,10 @@ fn track(prefixes: &[String]) -> Cmd {
         track.arg("PREFIX").arg(prefix);
     }
     track
+}
+
+fn other_masters() -> Error {
+    lost("the cluster has other masters")
 }
 
 fn lost(message: &'static str) -> Error {

@@ -11,14 +11,14 @@ local needed, margin = tonumber(ARGV[2]), tonumber(ARGV[3])
 local life = string.format('%.0f', needed + margin)
 local answer = { inc, now }
 for index = 3, #KEYS do
-  local stamp = redis.pcall('GET', KEYS[index])
+  local stamp = try('GET', KEYS[index])
   if type(stamp) ~= 'string' or string.sub(stamp, 1, 33) ~= inc .. ':' then
     stamp = now
-    redis.call('UNLINK', KEYS[index])
-    redis.call('SET', KEYS[index], stamp, 'PX', life)
+    run('UNLINK', KEYS[index])
+    run('SET', KEYS[index], stamp, 'PX', life)
   else
-    local left = redis.call('PTTL', KEYS[index])
-    if left >= 0 and left < needed then redis.call('PEXPIRE', KEYS[index], life) end
+    local left = run('PTTL', KEYS[index])
+    if left >= 0 and left < needed then run('PEXPIRE', KEYS[index], life) end
   end
   answer[index] = stamp
 end

@@ -5,14 +5,14 @@
 local most = 1000
 local unknown = {}
 for index = 2, #ARGV do
-  if redis.pcall('SISMEMBER', KEYS[1], ARGV[index]) ~= 1 then unknown[#unknown + 1] = ARGV[index] end
+  if try('SISMEMBER', KEYS[1], ARGV[index]) ~= 1 then unknown[#unknown + 1] = ARGV[index] end
 end
 if #unknown == 0 then return 0 end
-local known = redis.pcall('SMEMBERS', KEYS[1])
-redis.call('UNLINK', KEYS[1])
+local known = try('SMEMBERS', KEYS[1])
+run('UNLINK', KEYS[1])
 if not known.err and #known < most then
-  for index = 1, #known do redis.call('SADD', KEYS[1], known[index]) end
+  for index = 1, #known do run('SADD', KEYS[1], known[index]) end
 end
-for index = 1, #unknown do redis.call('SADD', KEYS[1], unknown[index]) end
+for index = 1, #unknown do run('SADD', KEYS[1], unknown[index]) end
 begin_clock(KEYS[2], KEYS[3], ARGV[1], 0)
 return 1

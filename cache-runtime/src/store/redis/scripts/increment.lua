@@ -2,7 +2,7 @@
 -- ARGV: by, seen, whether what was seen is valid, inc, born, now, the new head up to `born`,
 --       the envelope for an absent value, its px
 -- {1, sum} done, {2} read again, {3} not a whole number, {4} overflow
-local value = redis.pcall('GET', KEYS[1])
+local value = try('GET', KEYS[1])
 if type(value) ~= 'string' then value = '' end
 local usable = false
 if value ~= '' then
@@ -20,8 +20,8 @@ if value ~= '' then
   end
 end
 if not usable then
-  redis.call('UNLINK', KEYS[2])
-  redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[9])
+  run('UNLINK', KEYS[2])
+  run('SET', KEYS[1], ARGV[8], 'PX', ARGV[9])
   return { 1, ARGV[1] }
 end
 local from = string.find(value, ',"since":', 1, true)
@@ -32,15 +32,15 @@ local number = string.sub(value, to + 1, -2)
 if not string.find(number, '^%-?%d+$') then return { 3 } end
 -- Lua's numbers are doubles; the server adds exactly. The lease's place serves as scratch: a
 -- load that runs is overtaken by this write in any case.
-redis.call('UNLINK', KEYS[2])
-redis.call('SET', KEYS[2], number)
-local sum = redis.pcall('INCRBY', KEYS[2], ARGV[1])
-local exact = redis.call('GET', KEYS[2])
-redis.call('UNLINK', KEYS[2])
+run('UNLINK', KEYS[2])
+run('SET', KEYS[2], number)
+local sum = answer_of('INCRBY', KEYS[2], ARGV[1])
+local exact = run('GET', KEYS[2])
+run('UNLINK', KEYS[2])
 if type(sum) == 'table' then
   if string.find(sum.err, 'overflow', 1, true) then return { 4 } end
   if string.find(sum.err, 'not an integer', 1, true) then return { 3 } end
   return sum
 end
-redis.call('SET', KEYS[1], ARGV[7] .. string.sub(value, from, to) .. exact .. '}', 'KEEPTTL')
+run('SET', KEYS[1], ARGV[7] .. string.sub(value, from, to) .. exact .. '}', 'KEEPTTL')
 return { 1, exact }

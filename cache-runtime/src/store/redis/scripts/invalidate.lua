@@ -2,8 +2,8 @@
 local removed = 0
 for index = 1, #KEYS, 2 do
   local held = redis.pcall('GET', KEYS[index + 1])
-  removed = removed + redis.call('UNLINK', KEYS[index])
-  redis.call('UNLINK', KEYS[index + 1])
+  removed = removed + run('UNLINK', KEYS[index])
+  run('UNLINK', KEYS[index + 1])
   wake(held, KEYS[index])
 end
 return removed

@@ -1,7 +1,7 @@
 -- What a reader saw under a value's key: the token at its head, or, where something else is
 -- stored, its first 16 bytes in hex, so that garbage can be told apart and overwritten too.
 local function seen_at(key)
-  local head = redis.pcall('GETRANGE', key, 0, 42)
+  local head = try('GETRANGE', key, 0, 42)
   if type(head) ~= 'string' then return '' end
   if string.len(head) == 43 and string.find(head, '^{"token":"[0-9a-f]+"$') then
     return string.sub(head, 11, 42)

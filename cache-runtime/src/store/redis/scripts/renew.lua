@@ -1,4 +1,4 @@
 -- KEYS: lease   ARGV: token, px
-local held = redis.pcall('GET', KEYS[1])
+local held = try('GET', KEYS[1])
 if type(held) ~= 'string' or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return run('PEXPIRE', KEYS[1], ARGV[2])

@@ -7,5 +7,5 @@ else
   begin_clock(KEYS[1], KEYS[2], inc, count + 1)
 end
 local stamp = string.format('%s:%.0f', inc, count + 1)
-for index = 3, #KEYS do redis.call('SET', KEYS[index], stamp, 'PX', ARGV[2]) end
+for index = 3, #KEYS do run('SET', KEYS[index], stamp, 'PX', ARGV[2]) end
 return 1

@@ -30,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// At least this lies between two looks, however many calls find a node missing.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
+/// A resharding is over when no slot has moved for so long; it may move thousands.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// Asks the nodes that are named until one tells the layout, for a program that wants to know
 /// at its start whether that can work.
 pub(in crate::store::redis) async fn find_layout(config: &RedisConfig) -> Result<()> {
@@ -139,12 +142,12 @@ impl Topology {
     /// From now on this map is used, if it differs.
     ///
     /// Values could be read through a node that is not listened to, and what others change there would not be heard. So
-    /// the hearing ends before the map is in use, and once more afterwards: in between
-    /// whoever listens may have begun to hear the nodes of the map before.
+    /// where there are other nodes the hearing ends before the map is in use, and once more afterwards: in
+    /// between whoever listens may have begun to hear the nodes of the map before.
     fn take_up(&self, cluster: &Cluster, map: Map) {
         let before = Arc::clone(&self.known.borrow().map);
-        let changes = !map.has_same_layout(&before);
-        let end_hearing = || cluster.tracked.iter().filter(|_| changes).for_each(|tracked| tracked.forget());
+        let (changes, other_nodes) = (!map.has_same_layout(&before), !map.has_same_nodes(&before));
+        let end_hearing = || cluster.tracked.iter().filter(|_| other_nodes).for_each(|tracked| tracked.forget());
         end_hearing();
         self.known.send_modify(|known| {
             known.looks += 1;
@@ -158,8 +161,12 @@ impl Topology {
             return;
         }
         let now = Arc::clone(&self.known.borrow().map);
-        cluster.keep_figures(&before, &now);
-        tracing::info!(target: "cache_runtime", backend = BACKEND, masters = now.nodes().len(), "the layout of the cluster is known");
+        if other_nodes {
+            cluster.keep_figures(&before, &now);
+            tracing::info!(target: "cache_runtime", backend = BACKEND, masters = now.nodes().len(), "the masters of the cluster are known");
+        } else {
+            cluster.note_moves(now.moved_since(&before));
+        }
         // What could not be sent to a master that is gone can be sent to the one in its place. Not
         // from here: it may need somebody to look.
         let recover = Arc::clone(&self.recover);
@@ -180,6 +187,20 @@ impl Cluster {
         for stats in gone.map(|node| node.pool.breaker().stats()) {
             past.0 += stats.openings;
             past.1 += stats.refused;
+        }
+    }
+
+    /// Near entries of these slots are not served any more: of one that was read before this, the new owner may
+    /// have nothing to tell. Reads that begin after this ask the new owner. It is said once for all that
+    /// move one after the other.
+    fn note_moves(&self, slots: impl Iterator<Item = u16>) {
+        if let Some(tracked) = &self.tracked {
+            slots.for_each(|slot| tracked.coherence.home_moved(slot));
+        }
+        let now = Instant::now();
+        let last = lock(&self.moved).replace(now);
+        if last.is_none_or(|last| now.duration_since(last) > QUIET) {
+            tracing::info!(target: "cache_runtime", backend = BACKEND, "slots of the cluster move to other masters");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     super::{BACKEND, link, node::Node},
-    slot::slot_of,
+    slot::{SLOTS, slot_of},
 };
 
 /// Never changed: another one takes its place.
@@ -94,9 +94,23 @@ impl Map {
     }
 
     pub(super) fn has_same_layout(&self, other: &Self) -> bool {
-        let same_nodes = self.nodes.len() == other.nodes.len()
-            && self.nodes.iter().zip(&other.nodes).all(|(one, two)| Arc::ptr_eq(one, two));
-        same_nodes && self.slots == other.slots
+        let same_places = self.nodes.iter().zip(&other.nodes).all(|(one, two)| Arc::ptr_eq(one, two));
+        self.nodes.len() == other.nodes.len() && same_places && self.slots == other.slots
+    }
+
+    /// The slots that had another owner, or none, in the other map.
+    pub(super) fn moved_since<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u16> + 'a {
+        let owner_in = |map: &Self, slot| {
+            let place = owner(map.slots.as_deref()?, slot)?;
+            map.nodes.get(place).map(Arc::as_ptr)
+        };
+        (0..SLOTS).filter(move |&slot| owner_in(self, slot) != owner_in(other, slot))
+    }
+
+    /// Whether the slots are shared by the same masters, in whatever way.
+    pub(super) fn has_same_nodes(&self, other: &Self) -> bool {
+        let has = |node: &Arc<Node>| other.nodes.iter().any(|of_other| Arc::ptr_eq(node, of_other));
+        self.nodes.len() == other.nodes.len() && self.nodes.iter().all(has)
     }
 }
 

@@ -69,6 +69,8 @@ struct Cluster {
     hint: Mutex<Option<Address>>,
     /// The figures of breakers of nodes that are gone.
     past: Mutex<(u64, u64)>,
+    /// When slots were seen to have moved last.
+    moved: Mutex<Option<Instant>>,
 }
 
 impl Topology {
@@ -76,6 +78,9 @@ impl Topology {
     pub(super) fn new(config: &RedisConfig, tracked: Option<Arc<Tracked>>) -> Result<Arc<Self>> {
         let recover = Recover::default();
         let (map, cluster) = if config.is_cluster() {
+            if let Some(tracked) = &tracked {
+                tracked.coherence.has_homes(slot_of);
+            }
             let cluster = Cluster {
                 config: config.clone(),
                 dialer: Dialer::new(&look::of_a_node(config))?,
@@ -85,6 +90,7 @@ impl Topology {
                 wanted: Arc::default(),
                 hint: Mutex::default(),
                 past: Mutex::default(),
+                moved: Mutex::default(),
             };
             (Map::of_cluster(Vec::new(), Vec::new()), Some(cluster))
         } else {
@@ -151,14 +157,15 @@ impl Topology {
         self.known.borrow().map.nodes().to_vec()
     }
 
-    pub(super) fn is_current(&self, map: &Arc<Map>) -> bool {
-        Arc::ptr_eq(&self.known.borrow().map, map)
+    /// Whether the nodes of the map in use are those of this one.
+    pub(super) fn has_nodes_of(&self, map: &Map) -> bool {
+        self.known.borrow().map.has_same_nodes(map)
     }
 
-    /// Waits until another map is in use.
-    pub(super) async fn changed(&self, map: &Arc<Map>) {
+    /// Waits until a map with other nodes is in use.
+    pub(super) async fn nodes_changed(&self, map: &Map) {
         let mut known = self.known.subscribe();
-        if known.wait_for(|known| !Arc::ptr_eq(&known.map, map)).await.is_err() {
+        if known.wait_for(|known| !known.map.has_same_nodes(map)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

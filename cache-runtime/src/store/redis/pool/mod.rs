@@ -7,10 +7,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError, RwLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -33,90 +30,12 @@ use super::{
     probe,
 };
 
+mod links;
+
+use links::{Dial, Shared};
+
 /// What comes before the reads when a server answers again; all nodes of a store have it in common.
 pub(super) type Recover = Arc<OnceLock<Recovery>>;
-
-/// What the pool and its manager both know.
-struct Shared {
-    /// Every link that may still be used.
-    links: RwLock<Vec<Link>>,
-    /// Why the latest attempt to connect failed.
-    failure: watch::Sender<Option<Error>>,
-    /// Attempts to connect that are under way.
-    dials: AtomicU32,
-    /// The server whose changes are heard, which every link must reach.
-    tracked: Option<Arc<Tracked>>,
-}
-
-/// Counts an attempt, also one that is dropped.
-struct Dial<'a>(&'a AtomicU32);
-
-impl<'a> Dial<'a> {
-    fn begin(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Dial<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Shared {
-    fn links(&self) -> RwLockReadGuard<'_, Vec<Link>> {
-        self.links.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn links_mut(&self) -> RwLockWriteGuard<'_, Vec<Link>> {
-        self.links.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The least busy link; among equals the first, so that what is sent at once goes together.
-    fn ready(&self) -> Option<Link> {
-        self.links().iter().filter(|link| !link.is_broken()).min_by_key(|link| link.load()).cloned()
-    }
-
-    fn register(&self, link: &Link) {
-        let mut links = self.links_mut();
-        links.retain(|link| !link.is_broken());
-        links.push(link.clone());
-    }
-
-    /// Stops the use of every link that was made before `time`. Commands on their way still get
-    /// their answers.
-    fn retire_before(&self, time: Instant) {
-        self.links_mut().retain(|link| {
-            let stays = link.made() > time;
-            if !stays {
-                link.retire();
-            }
-            stays
-        });
-    }
-
-    /// The link with this number. In a cluster, where no link has the number of a reading, the
-    /// least busy of those that were made before it.
-    fn since(&self, number: u64, in_cluster: bool) -> Option<Link> {
-        let links = self.links();
-        let mut whole = links.iter().filter(|link| !link.is_broken());
-        match in_cluster {
-            false => whole.find(|link| link.number() == number).cloned(),
-            true => whole.filter(|link| link.number() < number).min_by_key(|link| link.load()).cloned(),
-        }
-    }
-
-    fn retire_others(&self, run_id: &RunId) {
-        self.links_mut().retain(|link| {
-            let stays = link.run_id() == Some(run_id);
-            if !stays {
-                link.retire();
-            }
-            stays
-        });
-    }
-}
 
 /// Makes connections for the pool.
 pub(super) struct Manager {
@@ -177,12 +96,7 @@ impl Pool {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::config("the redis backend must be built within a tokio runtime"));
         }
-        let shared = Arc::new(Shared {
-            links: RwLock::default(),
-            failure: watch::Sender::new(None),
-            dials: AtomicU32::new(0),
-            tracked,
-        });
+        let shared = Arc::new(Shared::new(tracked));
         let size = config.connections.max(1);
         let limit = config.operation_timeout;
         let inner = RwLock::new(build(&dialer, &shared, size, limit));

@@ -29,6 +29,9 @@ use std::{
 
 use tokio::sync::Notify;
 
+mod homes;
+
+use self::homes::Homes;
 use crate::{
     epoch::{Epoch, Epochs, Slot},
     store::Namespace,
@@ -47,6 +50,8 @@ pub(crate) struct Coherence {
     /// A namespace was added.
     added: Notify,
     restored: Notify,
+    /// Only where the store has several places for names.
+    homes: OnceLock<Homes>,
     on_loss: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -63,6 +68,7 @@ pub(crate) struct Heard {
     generation: u64,
     own: Epoch,
     any_tag: Epoch,
+    home: Option<Slot>,
 }
 
 impl Coherence {
@@ -74,6 +80,7 @@ impl Coherence {
             spaces: Mutex::new(HashMap::new()),
             added: Notify::new(),
             restored: Notify::new(),
+            homes: OnceLock::new(),
             on_loss: OnceLock::new(),
         }
     }
@@ -82,6 +89,13 @@ impl Coherence {
     pub(crate) fn on_loss(&self, action: impl Fn() + Send + Sync + 'static) {
         // There is one cache to a store.
         let _ = self.on_loss.set(Box::new(action));
+    }
+
+    /// The store has several places for names, and says when one of them moves; `of` tells the number of
+    /// a full key's place.
+    pub(crate) fn has_homes(&self, of: fn(&str) -> u16) {
+        // There is one store to this.
+        let _ = self.homes.set(Homes::new(of));
     }
 
     /// Asks for the changes of a namespace. Until they are heard its entries are not kept near.
@@ -109,7 +123,8 @@ impl Coherence {
     /// Changes with everything that is heard, and with the generation. Both only grow.
     #[inline]
     pub(crate) fn moves(&self) -> u64 {
-        self.epochs.moves().wrapping_add(self.generation())
+        let of_homes = self.homes.get().map_or(0, Homes::moves);
+        self.epochs.moves().wrapping_add(self.generation()).wrapping_add(of_homes)
     }
 
     /// The present sum of what is heard of these slots.
@@ -117,19 +132,30 @@ impl Coherence {
         self.epochs.of(slots)
     }
 
+    /// Where a full key is, if the store has several places.
+    pub(crate) fn home_of(&self, full_key: &str) -> Option<Slot> {
+        self.homes.get().map(|homes| homes.of(full_key))
+    }
+
+    /// The present count of moves of this place.
+    pub(crate) fn epoch_of_home(&self, home: Option<Slot>) -> Epoch {
+        self.homes.get().map(|homes| homes.epoch_of(home)).unwrap_or_default()
+    }
+
     /// Notes what was heard, before a read; `None` if what is read must not be kept near.
-    pub(crate) fn note(&self, space: &Followed, own: [Slot; 2], any_tag: Slot) -> Option<Heard> {
+    pub(crate) fn note(&self, space: &Followed, own: [Slot; 2], any_tag: Slot, home: Option<Slot>) -> Option<Heard> {
         let generation = self.generation();
         let heard = is_heard(generation) && space.heard_in.load(Ordering::Acquire) == generation;
         // The generation of the check: it may be another one by now.
-        heard.then(|| Heard { generation, ..self.note_anyhow(own, any_tag) })
+        heard.then(|| Heard { generation, ..self.note_anyhow(own, any_tag, home) })
     }
 
     /// The same whether or not changes are heard. What is kept with it is served in the present
     /// generation only; if nothing is heard in it, that must not be for long.
-    pub(crate) fn note_anyhow(&self, own: [Slot; 2], any_tag: Slot) -> Heard {
+    pub(crate) fn note_anyhow(&self, own: [Slot; 2], any_tag: Slot, home: Option<Slot>) -> Heard {
         let generation = self.generation();
-        Heard { generation, own: self.epochs.of(own), any_tag: self.epochs.of([any_tag]) }
+        let own = self.epochs.of(own).and(self.epoch_of_home(home));
+        Heard { generation, own, any_tag: self.epochs.of([any_tag]), home }
     }
 
     /// Waits until all changes of the followed namespaces are heard.
@@ -150,6 +176,10 @@ impl Coherence {
 impl Heard {
     pub(crate) fn generation(self) -> u64 {
         self.generation
+    }
+
+    pub(crate) fn home(self) -> Option<Slot> {
+        self.home
     }
 
     /// The epoch of an entry that was read after this was noted, with tags that are known only
@@ -178,6 +208,13 @@ impl Coherence {
     /// All entries of the namespace are of another incarnation.
     pub(crate) fn namespace_changed(&self, namespace: &str) {
         self.epochs.advance(Epochs::namespace(namespace));
+    }
+
+    /// Names of this place are elsewhere from now on.
+    pub(crate) fn home_moved(&self, number: u16) {
+        if let Some(homes) = self.homes.get() {
+            homes.moved(number);
+        }
     }
 
     /// The server was emptied.
@@ -265,7 +302,9 @@ mod tests {
         }
 
         fn note(&self) -> Option<Heard> {
-            self.coherence.note(&self.space, [Epochs::key("app:k"), Epochs::namespace("app")], Epochs::any_tag("app"))
+            let home = self.coherence.home_of("app:k");
+            let own = [Epochs::key("app:k"), Epochs::namespace("app")];
+            self.coherence.note(&self.space, own, Epochs::any_tag("app"), home)
         }
 
         fn restore(&self) -> u64 {
@@ -277,7 +316,8 @@ mod tests {
             let (tag, any_tag) = (Epochs::tag("app", "t"), Epochs::any_tag("app"));
             let Some(epoch) = heard.with_tags(&self.coherence, &[tag], any_tag) else { return false };
             let slots = [Epochs::key("app:k"), Epochs::namespace("app"), tag];
-            heard.generation() == self.coherence.generation() && epoch == self.coherence.epoch_of(slots)
+            let now = self.coherence.epoch_of(slots).and(self.coherence.epoch_of_home(heard.home()));
+            heard.generation() == self.coherence.generation() && epoch == now
         }
     }
 
@@ -310,7 +350,12 @@ mod tests {
         let generation = setup.restore();
         let later = setup.coherence.follow(&Namespace::new("later"));
         let note = || {
-            setup.coherence.note(&later, [Epochs::key("later:k"), Epochs::namespace("later")], Epochs::any_tag("later"))
+            setup.coherence.note(
+                &later,
+                [Epochs::key("later:k"), Epochs::namespace("later")],
+                Epochs::any_tag("later"),
+                None,
+            )
         };
         assert!(note().is_none());
         setup.coherence.also_heard(&setup.coherence.unheard(generation), generation);
@@ -333,5 +378,20 @@ mod tests {
             change(&setup.coherence);
             assert!(!setup.serves(heard));
         }
+    }
+
+    #[test]
+    fn an_entry_is_served_while_its_own_place_has_not_moved() {
+        let setup = Setup::new();
+        setup.coherence.has_homes(|_| 7);
+        setup.restore();
+        let heard = setup.note().unwrap();
+        let before = setup.coherence.moves();
+        setup.coherence.home_moved(8);
+        assert!(setup.serves(heard));
+        setup.coherence.home_moved(7);
+        assert!(!setup.serves(heard));
+        assert_ne!(setup.coherence.moves(), before);
+        assert!(setup.serves(setup.note().unwrap()));
     }
 }
