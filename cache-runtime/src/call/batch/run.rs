@@ -9,6 +9,7 @@ use super::{
     },
     Batch, Fallback, State,
     leases::Permit,
+    term::Term,
 };
 use crate::{
     __private::{Shape, Split, Whole, outcome},
@@ -67,7 +68,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let (mut each, mut fallbacks) = (Vec::new(), Vec::new());
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match std::mem::replace(&mut slot.state, State::Open) {
-                answered @ State::Answered(_) => slot.state = answered,
+                answered @ State::Answered(..) => slot.state = answered,
                 State::Permitted(lead, Permit { view, leased, fallback }) => {
                     each.push(Job { index, lead: Some(lead), view, leased });
                     fallbacks.push(fallback);
@@ -151,7 +152,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             let Some(lead) = lead else { continue };
             let slot = &self.slots[index];
             match &slot.state {
-                State::Answered(value) => {
+                State::Answered(value, _) => {
                     let outcome = lead.is_waited_for().then(|| self.outcome(value.as_ref(), None));
                     // It is as old as its reading, which came before the load.
                     lead.end_with_earlier(outcome, read_in);
@@ -203,7 +204,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                     false => call.still_holds(proof),
                 });
             }
-            slot.state = State::Answered(value);
+            slot.state = State::Answered(value, Term::ENDLESS);
         }
     }
 
@@ -269,7 +270,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     }
 
     /// A value or an absence, for those who wait for it.
-    fn outcome(&self, value: Option<&V>, packed: Option<Packed>) -> Outcome {
+    pub(super) fn outcome(&self, value: Option<&V>, packed: Option<Packed>) -> Outcome {
         match value {
             Some(value) => Outcome::Value(packed.unwrap_or_else(|| self.pieces.codec.pack(value))),
             None => Outcome::None,
