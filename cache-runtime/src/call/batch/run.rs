@@ -14,6 +14,7 @@ use super::{
 use crate::{
     __private::{Shape, Split, Whole, outcome},
     cache::Draft,
+    claims::Claim,
     codec::Packed,
     flight::{Group, Lead, Outcome},
     stats::Count,
@@ -26,6 +27,8 @@ pub(super) struct Jobs {
     pub(super) how: Keep,
     /// The work that ends their flights.
     pub(super) group: Group,
+    /// Of a refresh: held to its end, so that hits near leave it alone.
+    pub(super) claims: Vec<Claim>,
 }
 
 /// One of them, and what may be done with its outcome.
@@ -79,7 +82,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 }
             }
         }
-        (Jobs { each, how: Keep::Missing, group }, fallbacks)
+        (Jobs { each, how: Keep::Missing, group, claims: Vec::new() }, fallbacks)
     }
 
     /// Runs the function for the jobs and answers the call.
@@ -92,7 +95,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     where
         F: Future<Output = S::Return>,
     {
-        let Jobs { each, how, group } = jobs;
+        let Jobs { each, how, group, claims: _claims } = jobs;
         let ids = self.ids(each.iter().map(|job| job.index));
         self.count(Count::Load);
         for lead in each.iter().filter_map(|job| job.lead.as_ref()) {

@@ -91,7 +91,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
         if !each.is_empty() {
             // The jobs lead the flights, which keeps others of this process from refreshing.
-            drop(self.start(start, Jobs { each, how: Keep::Missing, group }));
+            drop(self.start(start, Jobs { each, how: Keep::Missing, group, claims }));
         }
     }
 
@@ -265,7 +265,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let seized = join_all(seizures.collect::<Vec<_>>()).await.into_iter().enumerate();
         let each =
             seized.map(|(index, Replacement { view, leased })| Job { index, lead: None, view, leased }).collect();
-        Jobs { each, how: Keep::Replacing, group: Group::begin() }
+        Jobs { each, how: Keep::Replacing, group: Group::begin(), claims: Vec::new() }
     }
 }
 
