@@ -153,7 +153,8 @@ async fn a_refreshed_value_that_is_not_to_be_cached_takes_the_old_one_with_it(se
     setup.clock.advance(Duration::from_secs(11));
     assert_eq!(service.even().await, Ok(0));
     service.begun(2).await;
-    wait_until(async || service.even().await == Ok(2)).await;
+    // A refresh that begins while the old one is dropped may go with it.
+    wait_until(async || service.even().await.is_ok_and(|run| run > 1)).await;
 }
 
 async fn a_refreshed_batch_that_is_not_to_be_cached_takes_the_old_one_with_it(setup: Setup) {
