@@ -93,7 +93,8 @@
 //! depend on what is cached. It first waits, leading nothing, for the loads that are running; then it
 //! takes the leads and leases of what is missing in the order of the keys, so that two batches
 //! cannot wait for each other; then the body runs once. Its `Err` is the answer and nothing is
-//! stored.
+//! stored. What was found and ends while other loads are waited for is missing again; what ends while
+//! the body runs is in the answer.
 //!
 //! # `tiered`
 //!

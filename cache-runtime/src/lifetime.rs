@@ -26,7 +26,16 @@ impl Lifetime {
 
     /// A value under a function's options.
     pub(crate) fn under(policy: &Policy, ttl: Duration) -> Self {
-        let fresh = policy.jitter.map_or(ttl, |share| ttl.mul_f64(1.0 - share.clamp(0.0, 1.0) * random_share()));
+        Self::shortened(policy, ttl, random_share())
+    }
+
+    /// The shortest life of a value under a function's options.
+    pub(crate) fn at_least(policy: &Policy, ttl: Duration) -> Self {
+        Self::shortened(policy, ttl, 1.0)
+    }
+
+    fn shortened(policy: &Policy, ttl: Duration, by: f64) -> Self {
+        let fresh = policy.jitter.map_or(ttl, |share| ttl.mul_f64(1.0 - share.clamp(0.0, 1.0) * by));
         let windows =
             [policy.stale_while_revalidate, policy.stale_if_error, policy.soft_timeout.map(|_| Duration::ZERO)];
         let stale = windows.into_iter().flatten().max().unwrap_or_default();

@@ -43,6 +43,16 @@ fn freshness_draws_what_each_option_does_to_a_caller() {
     assert_eq!((figure("sliding", "loads"), figure("sliding", "failed")), (1, 0), "{said}");
     let left = [figure("callers leave", "failed"), figure("detached", "failed")];
     assert!(left[1] + 8 < left[0], "the loads did not go on: {said}");
+    assert_eq!(figure("nothing to be found", "slow"), figure("nothing to be found", "calls"), "{said}");
+    assert!(figure("negative_ttl", "slow") < figure("negative_ttl", "calls") / 2, "{said}");
+    let fixed = figure("ttl = 4, forecasts", "late");
+    assert!(fixed > 0 && figure("ttl_with", "late") == 0, "each is kept as long as it holds: {said}");
+    assert!(figure("when", "slow") >= figure("when", "calls") / 4, "{said}");
+    let slow = of("unless")["latencies_ms"].as_array().expect("a list");
+    assert!(slow[27..36].iter().all(|ms| ms.as_u64() > Some(50)), "what a slow upstream says is not kept: {said}");
+    let bypass = of("Cache::bypass")["latencies_ms"].as_array().expect("a list");
+    let waits = |call: usize| bypass[call].as_u64() > Some(50);
+    assert!((1..20).all(|call| waits(call) == (call % 4 == 3)), "one in four waits for the others: {said}");
     assert_eq!(summary["busiest"]["even"], 200);
     assert!(summary["busiest"]["jitter"].as_u64() < Some(60), "an even share is 20: {said}");
 }

@@ -135,8 +135,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         if by_value.unless.as_ref().is_some_and(|unless| unless(value)) {
             return None;
         }
-        let ttl = by_value.ttl.as_ref().map(|ttl| ttl(value)).or(self.ttl).or(self.policy().ttl);
-        let lifetime = Lifetime::under(self.policy(), ttl.unwrap_or(self.cache.inner.settings.ttl));
+        let lifetime = Lifetime::under(self.policy(), self.ttl_of(value));
         if lifetime.is_over() {
             return None;
         }
@@ -171,6 +170,12 @@ impl<S: Shape + 'static> Call<'_, S> {
         }
         let encoded = self.codec.encode(value, &settings.coding);
         encoded.unwrap_or_else(|| Ok(Encoded::nothing())).map(Contents::Encoded)
+    }
+
+    /// How long a value is fresh, before it is shortened at random.
+    pub(super) fn ttl_of(&self, value: &S::Value) -> Duration {
+        let of_value = self.by_value.ttl.as_ref().map(|ttl| ttl(value));
+        of_value.or(self.ttl).or(self.policy().ttl).unwrap_or(self.cache.inner.settings.ttl)
     }
 
     /// What the store is given of a value, bound to what was in force before its load.

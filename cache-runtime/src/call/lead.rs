@@ -12,6 +12,7 @@ use super::{
 use crate::{
     __private::{Shape, Split, Whole, whole_outcome},
     cache::Cache,
+    claims::Claim,
     flight::{Lead, Outcome},
     stats::Count,
     store::{Lease, LeaseRequest, Released, Token},
@@ -52,7 +53,7 @@ impl<S: Shape> Permit<S> {
     /// What whoever runs the load needs, and what to fall back on.
     pub(super) fn into_grant(self, call: &Call<'_, S>, lead: Lead) -> (Grant, Option<Kept<S>>) {
         let leased = self.token.map(|token| Leased::new(&call.cache, &call.full_key, token));
-        (Grant { lead, view: self.view, leased }, self.fallback)
+        (Grant { lead, view: self.view, leased, claim: None }, self.fallback)
     }
 }
 
@@ -61,6 +62,8 @@ pub(super) struct Grant {
     pub(super) lead: Lead,
     pub(super) view: Option<View>,
     pub(super) leased: Option<Leased>,
+    /// Of a refresh: held to its end, so that hits near leave it alone.
+    pub(super) claim: Option<Claim>,
 }
 
 impl<S: Shape + 'static> Call<'_, S> {
@@ -91,7 +94,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     where
         F: Future<Output = S::Return>,
     {
-        let Grant { lead, view, leased } = grant;
+        let Grant { lead, view, leased, claim: _claim } = grant;
         // Without a view the store could not be asked.
         let in_outage = if view.is_none() { self.fence_in_outage() } else { None };
         lead.begin_attempt();

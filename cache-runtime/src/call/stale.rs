@@ -59,9 +59,8 @@ where
         drop(runtime.spawn(scope::inherited(async move {
             let asked = call.ask().await;
             let due = asked.into_due(call.policy(), call.cache.inner.clock.now());
-            let Some(grant) = call.grant(due).await else { return };
+            let Some(grant) = call.grant(due, claim).await else { return };
             drop(scope::granted(Arc::clone(&call.full_key), grant, background).await);
-            drop(claim);
         })));
     }
 }
@@ -82,14 +81,14 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
 
     /// The lead and the lease for a refresh; `None` when somebody else loads, here or elsewhere,
     /// or has just done so.
-    async fn grant(&self, view: Option<View>) -> Option<Grant> {
+    async fn grant(&self, view: Option<View>, claim: Claim) -> Option<Grant> {
         let view = view?;
         let Seat::Lead(lead) = self.seat() else { return None };
         let leased = match self.codec.is_stored() {
             true => Some(self.take_lease(&view).await?),
             false => None,
         };
-        Some(Grant { lead, view: Some(view), leased })
+        Some(Grant { lead, view: Some(view), leased, claim: Some(claim) })
     }
 
     /// Answers with a fresh value, and sees to its refresh or to its longer life if the function's
@@ -123,11 +122,10 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
     async fn revalidate(&mut self, view: View, now: Millis) {
         let Some(claim) = self.cache.inner.claims.claim(&self.full_key, now) else { return };
         let Some(start) = self.take_background() else { return };
-        if let Some(grant) = self.grant(Some(view)).await {
+        if let Some(grant) = self.grant(Some(view), claim).await {
             // The grant leads the flight, which keeps others of this process from refreshing.
             drop(start(Arc::clone(&self.full_key), grant));
         }
-        drop(claim);
     }
 
     /// Answers with a stale value a call that has been counted as a miss.

@@ -4,6 +4,7 @@
 mod entries;
 mod joining;
 mod options;
+mod terms;
 mod trips;
 
 use std::{
@@ -151,6 +152,11 @@ impl Service {
     #[cached(each = ids, key = "swr:<ids>", ttl = 10, stale_while_revalidate = 100, cache = self.cache)]
     async fn revalidated(&self, ids: &[u64]) -> Result<Vec<(u64, String)>, DbError> {
         self.load(ids)
+    }
+
+    #[cached(each = ids, key = "soft:<ids>", ttl = 10, stale_if_error = 100, soft_timeout = "1s", cache = self.cache)]
+    async fn impatient(&self, ids: Vec<u64>) -> Result<Vec<(u64, String)>, DbError> {
+        self.load(&ids)
     }
 
     #[cached(each = ids, key = "detached:<ids>", detached, cache = self.cache)]

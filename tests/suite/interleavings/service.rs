@@ -51,12 +51,20 @@ pub(super) enum End {
     Panicking,
 }
 
-/// What a load gives: which load it was, the key, what it had seen, and when it ended.
+tokio::task_local! {
+    /// The number of the call that this task makes.
+    pub(super) static CALLER: u64;
+}
+
+/// What a load gives: which load it was, in whose task it ran, the key, what it had seen, and when it
+/// began and ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Made {
     pub load: u64,
+    pub caller: Option<u64>,
     pub key: u8,
     pub version: u64,
+    pub began: Millis,
     pub at: Millis,
 }
 
@@ -135,7 +143,8 @@ impl Service {
     async fn load_all(&self, keys: &[u8]) -> Result<Vec<Made>, Failed> {
         let (load, keys, end) = self.begin(keys);
         let _ended = Ended(self, load);
-        let at = |(key, version)| Made { load, key, version, at: self.kit.clock().now() };
+        let (caller, began) = (CALLER.try_with(|caller| *caller).ok(), self.kit.clock().now());
+        let at = |(key, version)| Made { load, caller, key, version, began, at: self.kit.clock().now() };
         match end.await {
             Ok(End::Well) => Ok(keys.into_iter().map(at).collect()),
             Ok(End::Badly) | Err(_) => Err(Failed),

@@ -12,6 +12,7 @@ use super::{
         lead::Patience,
     },
     Batch, One, State,
+    term::Term,
 };
 use crate::{
     __private::{Opt, Shape},
@@ -86,7 +87,8 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 continue;
             };
             let outcome = lead.is_waited_for().then(|| kept.cached.outcome(&self.pieces.codec));
-            let answered = State::Answered(kept.cached.into_return());
+            let term = Term::of(kept.life, self.function.plan().policy.stale_while_revalidate);
+            let answered = State::Answered(kept.cached.into_return(), term);
             if let State::Led(lead, _) = std::mem::replace(&mut slot.state, answered) {
                 lead.end(outcome, || false);
             }
@@ -167,6 +169,14 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             if self.key_at(index) > self.key_at(held) {
                 self.with_lead(index, |lead| State::Led(lead, None));
             }
+        }
+    }
+
+    /// Gives all leases back, before this call waits for other loads again: whoever waits holds those of
+    /// smaller keys only.
+    pub(super) fn give_leases_back(&mut self) {
+        for index in self.which(|state| matches!(state, State::Permitted(..))) {
+            self.with_lead(index, |lead| State::Led(lead, None));
         }
     }
 

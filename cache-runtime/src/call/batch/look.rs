@@ -10,6 +10,7 @@ use super::{
     },
     Batch, One, State,
     stale::Due,
+    term::Term,
 };
 use crate::{
     __private::{Opt, Shape},
@@ -75,17 +76,19 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 } else if policy.sliding {
                     slide::slide(&call.cache, &call.full_key, kept.life, now);
                 }
-                State::Answered(kept.cached.into_return())
+                State::Answered(kept.cached.into_return(), Term::of(kept.life, policy.stale_while_revalidate))
             }
             Asked::Stale(stale, view) if one::is_open(stale.life, policy.stale_while_revalidate, now) => {
                 dues.push(Due { index, view });
-                State::Answered(call.answer_stale(stale.cached))
+                let term = Term::of(stale.life, policy.stale_while_revalidate);
+                State::Answered(call.answer_stale(stale.cached), term)
             }
             Asked::Stale(stale, _)
                 if one::is_open(stale.life, policy.stale_if_error, now)
                     && call.cache.inner.claims.rests(&call.full_key, now) =>
             {
-                State::Answered(call.answer_stale(stale.cached))
+                let term = Term::of(stale.life, policy.stale_if_error);
+                State::Answered(call.answer_stale(stale.cached), term)
             }
             asked => {
                 call.count(Count::Miss);

@@ -17,6 +17,7 @@ mod look;
 mod run;
 mod seats;
 mod stale;
+mod term;
 
 use std::{
     collections::HashMap,
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use self::stale::StartBatch;
+use self::{stale::StartBatch, term::Term};
 use super::{
     ByValue, Call,
     ask::{Asked, Kept},
@@ -104,8 +105,12 @@ enum State<V> {
     /// This call loads it and keeps nothing.
     Apart,
     /// `None` for an id that is not in the result.
-    Answered(Option<V>),
+    Answered(Option<V>, Term),
 }
+
+/// How often a call waits for others' loads, the values that it has found ending meanwhile. What ends in
+/// the last of these rounds is loaded by the call itself.
+const MOST_ROUNDS: u32 = 3;
 
 impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
     /// A call for these ids; each is asked for and returned once.
@@ -275,6 +280,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             (None, Some(spares)) if self.answer_with(&spares) => return self.assemble(),
             // They died while others' loads were waited for.
             (None, _) => {
+                self.reopen_ended();
                 // In this group still: the leads that were taken belong to it.
                 let (jobs, fallbacks) = self.jobs(group);
                 return self.run(jobs, fallbacks, body).await;
@@ -294,17 +300,31 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
 
     /// Waits for what others load and takes the leads and leases of the rest. An `Err` of another call's
     /// load is the answer to the whole batch.
+    ///
+    /// 1. `1` is found.
+    /// 2. `2` is being loaded, and is waited for.
+    /// 3. The ttl of `1` ends.
+    ///
+    /// So what was found is looked at again when the waiting is over. What ends later, while the function
+    /// runs, is in the answer: the function runs once, since it may consume its arguments.
     async fn prepare(&mut self, group: &Group) -> Result<(), Packed> {
-        group.working(self.take_seats(group)).await?;
-        self.take_leases().await;
-        Ok(())
+        let mut rounds = 1;
+        loop {
+            group.working(self.take_seats(group)).await?;
+            self.take_leases().await;
+            if !self.reopen_ended() || rounds == MOST_ROUNDS {
+                return Ok(());
+            }
+            self.give_leases_back();
+            rounds += 1;
+        }
     }
 
     /// The result, as far as it is known: in the order of the ids.
     fn assemble(&mut self) -> S::Return {
         let mut pairs = Vec::with_capacity(self.slots.len());
         for slot in std::mem::take(&mut self.slots) {
-            if let State::Answered(Some(value)) = slot.state {
+            if let State::Answered(Some(value), _) = slot.state {
                 pairs.push(((self.pieces.to_key)(&slot.id), value));
             }
         }
@@ -327,7 +347,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     }
 
     fn is_complete(&self) -> bool {
-        self.slots.iter().all(|slot| matches!(slot.state, State::Answered(_)))
+        self.slots.iter().all(|slot| matches!(slot.state, State::Answered(..)))
     }
 
     /// The slots in a state.

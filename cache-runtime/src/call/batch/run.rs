@@ -9,10 +9,12 @@ use super::{
     },
     Batch, Fallback, State,
     leases::Permit,
+    term::Term,
 };
 use crate::{
     __private::{Shape, Split, Whole, outcome},
     cache::Draft,
+    claims::Claim,
     codec::Packed,
     flight::{Group, Lead, Outcome},
     stats::Count,
@@ -25,6 +27,8 @@ pub(super) struct Jobs {
     pub(super) how: Keep,
     /// The work that ends their flights.
     pub(super) group: Group,
+    /// Of a refresh: held to its end, so that hits near leave it alone.
+    pub(super) claims: Vec<Claim>,
 }
 
 /// One of them, and what may be done with its outcome.
@@ -67,7 +71,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let (mut each, mut fallbacks) = (Vec::new(), Vec::new());
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match std::mem::replace(&mut slot.state, State::Open) {
-                answered @ State::Answered(_) => slot.state = answered,
+                answered @ State::Answered(..) => slot.state = answered,
                 State::Permitted(lead, Permit { view, leased, fallback }) => {
                     each.push(Job { index, lead: Some(lead), view, leased });
                     fallbacks.push(fallback);
@@ -78,7 +82,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 }
             }
         }
-        (Jobs { each, how: Keep::Missing, group }, fallbacks)
+        (Jobs { each, how: Keep::Missing, group, claims: Vec::new() }, fallbacks)
     }
 
     /// Runs the function for the jobs and answers the call.
@@ -91,7 +95,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     where
         F: Future<Output = S::Return>,
     {
-        let Jobs { each, how, group } = jobs;
+        let Jobs { each, how, group, claims: _claims } = jobs;
         let ids = self.ids(each.iter().map(|job| job.index));
         self.count(Count::Load);
         for lead in each.iter().filter_map(|job| job.lead.as_ref()) {
@@ -151,7 +155,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             let Some(lead) = lead else { continue };
             let slot = &self.slots[index];
             match &slot.state {
-                State::Answered(value) => {
+                State::Answered(value, _) => {
                     let outcome = lead.is_waited_for().then(|| self.outcome(value.as_ref(), None));
                     // It is as old as its reading, which came before the load.
                     lead.end_with_earlier(outcome, read_in);
@@ -208,7 +212,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                     false => call.still_holds(proof),
                 });
             }
-            slot.state = State::Answered(value);
+            slot.state = State::Answered(value, Term::ENDLESS);
         }
     }
 
@@ -274,7 +278,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     }
 
     /// A value or an absence, for those who wait for it.
-    fn outcome(&self, value: Option<&V>, packed: Option<Packed>) -> Outcome {
+    pub(super) fn outcome(&self, value: Option<&V>, packed: Option<Packed>) -> Outcome {
         match value {
             Some(value) => Outcome::Value(packed.unwrap_or_else(|| self.pieces.codec.pack(value))),
             None => Outcome::None,

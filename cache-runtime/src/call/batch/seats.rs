@@ -19,6 +19,7 @@ use futures_util::future::join_all;
 use super::{Batch, State};
 use crate::{
     __private::Shape,
+    clock::Millis,
     codec::Packed,
     flight::{Group, Lead, Outcome, Seat, Waited},
     stats::Count,
@@ -70,15 +71,16 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
         }
         let waits = waits.into_iter().map(|(index, call, wait)| async move {
             match wait.wait(|| call.epoch()).await {
-                Waited::Outcome(outcome) => Some((index, outcome)),
+                // One that comes early waits for the others.
+                Waited::Outcome(outcome) => Some((index, outcome, call.cache.inner.clock.now())),
                 // A lead that comes while others are waited for is left to the next in line.
                 Waited::Lead(_) | Waited::Alone => None,
             }
         });
         let outcomes = join_all(waits).await;
         self.forget_what_was_read();
-        for (index, outcome) in outcomes.into_iter().flatten() {
-            self.share(index, &outcome)?;
+        for (index, outcome, came) in outcomes.into_iter().flatten() {
+            self.share(index, &outcome, came)?;
         }
         Ok(())
     }
@@ -97,7 +99,8 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
                 Waited::Lead(lead) => return Ok(Seated::Leads(lead)),
                 Waited::Alone => return Ok(Seated::Alone),
                 Waited::Outcome(outcome) => {
-                    if self.share(index, &outcome)? {
+                    let now = self.cache.inner.clock.now();
+                    if self.share(index, &outcome, now)? {
                         return Ok(Seated::Answered);
                     }
                 }
@@ -115,8 +118,9 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
         }
     }
 
-    /// Takes another load's outcome. `false` when it is of a kind that this function cannot return.
-    fn share(&mut self, index: usize, outcome: &Outcome) -> Result<bool, Packed> {
+    /// Takes another load's outcome, which came at this instant. `false` when it is of a kind that this
+    /// function cannot return.
+    fn share(&mut self, index: usize, outcome: &Outcome, came: Millis) -> Result<bool, Packed> {
         let answer = match outcome {
             Outcome::Value(packed) => self.pieces.codec.unpack(packed).map(Some),
             Outcome::None => Some(None),
@@ -125,7 +129,9 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
         };
         let Some(answer) = answer else { return Ok(false) };
         self.count(Count::Joined);
-        self.slots[index].state = State::Answered(answer);
+        let slot = &mut self.slots[index];
+        let term = slot.call.term_of_loaded(answer.as_ref(), came);
+        slot.state = State::Answered(answer, term);
         Ok(true)
     }
 }

@@ -19,6 +19,7 @@ use super::{
     },
     Batch, Fallback, One, State,
     run::{Job, Jobs},
+    term::Term,
 };
 use crate::{
     __private::Shape,
@@ -90,7 +91,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
         if !each.is_empty() {
             // The jobs lead the flights, which keeps others of this process from refreshing.
-            drop(self.start(start, Jobs { each, how: Keep::Missing, group }));
+            drop(self.start(start, Jobs { each, how: Keep::Missing, group, claims }));
         }
     }
 
@@ -177,7 +178,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         match S::split(returned) {
             Split::Value(all) => {
                 for (index, value) in slots.iter().zip(self.sort(all, slots)) {
-                    self.slots[*index].state = State::Answered(value);
+                    self.slots[*index].state = State::Answered(value, Term::ENDLESS);
                 }
                 self.assemble()
             }
@@ -187,14 +188,17 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
     }
 
-    /// The stale values that the batch is answered with at its `soft_timeout`, if there is one for every id
-    /// that is missing. Shared, since a wait for another's load forgets what was read before it.
+    /// The values that the batch is answered with at its `soft_timeout`, if there is one for every id: a
+    /// stale one for each that is missing. Shared, since a wait for another's load forgets what was read
+    /// before it, and lets go what ends.
     pub(super) fn spares(&self) -> Option<Spares> {
         let limit = self.policy().soft_timeout?;
         let mut each = Vec::new();
         for (index, slot) in self.slots.iter().enumerate() {
             match &slot.state {
-                State::Answered(_) => {}
+                State::Answered(value, term) => {
+                    each.push((index, term.dead_at, self.outcome(value.as_ref(), None)));
+                }
                 State::Missing(Some(Asked::Stale(stale, _))) => {
                     each.push((index, stale.life.dead_at, stale.cached.outcome(&self.pieces.codec)));
                 }
@@ -204,12 +208,12 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         Some(Spares { each, deadline: Instant::now() + limit })
     }
 
-    /// Answers the ids that are still missing with their spares, if all of those can be served now.
+    /// Answers the ids that are missing now with their spares, if all of those can be served.
     pub(super) fn answer_with(&mut self, spares: &Spares) -> bool {
         let now = self.cache.inner.clock.now();
         let mut answers = Vec::with_capacity(spares.each.len());
         for (index, dead_at, outcome) in &spares.each {
-            if matches!(self.slots[*index].state, State::Answered(_)) {
+            if matches!(&self.slots[*index].state, State::Answered(_, term) if !term.has_ended(now)) {
                 continue;
             }
             let value = match outcome {
@@ -224,7 +228,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
         for (index, value) in answers {
             self.count(Count::Stale);
-            self.slots[index].state = State::Answered(value);
+            self.slots[index].state = State::Answered(value, Term::ENDLESS);
         }
         true
     }
@@ -239,7 +243,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
         for (index, stale) in slots.iter().zip(fallbacks.into_iter().flatten()) {
             self.count(Count::Stale);
-            self.slots[*index].state = State::Answered(stale.cached.into_return());
+            self.slots[*index].state = State::Answered(stale.cached.into_return(), Term::ENDLESS);
         }
         true
     }
@@ -247,7 +251,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     fn answer_stale(&mut self, slots: &[usize], fallbacks: Vec<Fallback<V>>) {
         for (index, stale) in slots.iter().zip(fallbacks.into_iter().flatten()) {
             let slot = &mut self.slots[*index];
-            slot.state = State::Answered(slot.call.answer_stale(stale.cached));
+            slot.state = State::Answered(slot.call.answer_stale(stale.cached), Term::ENDLESS);
         }
     }
 
@@ -261,7 +265,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let seized = join_all(seizures.collect::<Vec<_>>()).await.into_iter().enumerate();
         let each =
             seized.map(|(index, Replacement { view, leased })| Job { index, lead: None, view, leased }).collect();
-        Jobs { each, how: Keep::Replacing, group: Group::begin() }
+        Jobs { each, how: Keep::Replacing, group: Group::begin(), claims: Vec::new() }
     }
 }
 

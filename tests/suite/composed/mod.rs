@@ -1,4 +1,7 @@
-//! The freshness options together, for one id and for many, on each backend.
+//! The freshness options together, for one id and for many, stored and kept here, on each backend.
+
+mod pairs;
+mod windows;
 
 use std::{
     collections::HashMap,
@@ -14,24 +17,39 @@ use tokio::sync::Semaphore;
 
 use crate::backends::{Setup, on_each_backend};
 
-/// A service whose loads can be held back and made to fail.
+/// A service whose loads can be held back and made to fail or to panic.
 #[derive(Clone)]
 struct Service {
     cache: Cache,
     runs: Arc<AtomicU32>,
     gate: Arc<Semaphore>,
     fails: Arc<AtomicBool>,
+    /// Once.
+    panics: Arc<AtomicBool>,
 }
+
+/// A value that has no stored form.
+#[derive(Clone)]
+struct Here(u32);
 
 #[derive(Clone, Copy)]
 enum How {
     One,
     Many,
+    /// Only in this process.
+    Here,
+    ManyHere,
 }
 
 impl Service {
     fn new(cache: &Cache) -> Self {
-        Self { cache: cache.clone(), runs: Arc::default(), gate: Arc::new(Semaphore::new(1)), fails: Arc::default() }
+        Self {
+            cache: cache.clone(),
+            runs: Arc::default(),
+            gate: Arc::new(Semaphore::new(1)),
+            fails: Arc::default(),
+            panics: Arc::default(),
+        }
     }
 
     /// The same service in another process.
@@ -42,6 +60,10 @@ impl Service {
     async fn run(&self) -> Result<u32, String> {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         drop(self.gate.acquire().await);
+        if self.panics.swap(false, Ordering::SeqCst) {
+            // As a panic, without its message in the log.
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
         if self.fails.load(Ordering::SeqCst) { Err(format!("run {run} failed")) } else { Ok(run) }
     }
 
@@ -64,7 +86,19 @@ impl Service {
         match how {
             How::One => self.one(1).await,
             How::Many => self.many(&[1, 2]).await.map(|all| all[&1]),
+            How::Here => self.here(1).await.map(|Here(run)| run),
+            How::ManyHere => self.many_here(&[1, 2]).await.map(|all| all[&1].0),
         }
+    }
+
+    async fn invalidate(&self, how: How) {
+        let invalidation = match how {
+            How::One => self.invalidate_one(1),
+            How::Many => self.invalidate_many(&[1, 2]),
+            How::Here => self.invalidate_here(1),
+            How::ManyHere => self.invalidate_many_here(&[1, 2]),
+        };
+        invalidation.await.unwrap();
     }
 
     #[cached(
@@ -98,6 +132,39 @@ impl Service {
         Ok(ids.iter().map(|id| (*id, run)).collect())
     }
 
+    #[cached(
+        key = "here:<id>",
+        near,
+        ttl = 10,
+        stale_while_revalidate = 10,
+        stale_if_error = 50,
+        refresh_ahead = 0.8,
+        soft_timeout = "50ms",
+        detached,
+        cache = self.cache
+    )]
+    async fn here(&self, id: u64) -> Result<Here, String> {
+        let _ = id;
+        self.run().await.map(Here)
+    }
+
+    #[cached(
+        each = ids,
+        key = "each_here:<ids>",
+        near,
+        ttl = 10,
+        stale_while_revalidate = 10,
+        stale_if_error = 50,
+        refresh_ahead = 0.8,
+        soft_timeout = "50ms",
+        detached,
+        cache = self.cache
+    )]
+    async fn many_here(&self, ids: &[u64]) -> Result<HashMap<u64, Here>, String> {
+        let run = self.run().await?;
+        Ok(ids.iter().map(|id| (*id, Here(run))).collect())
+    }
+
     #[cached(key = "slides:<id>", ttl = 10, sliding, refresh_ahead = 0.8, stale_while_revalidate = 10, cache = self.cache)]
     async fn slides(&self, id: u64) -> Result<u32, String> {
         let _ = id;
@@ -128,6 +195,8 @@ async fn soon<T>(call: impl Future<Output = T>) -> T {
 on_each_backend!(
     one_value_has_all_options,
     many_values_have_all_options,
+    one_value_that_is_only_here_has_all_options,
+    many_values_that_are_only_here_have_all_options,
     one_refresh_runs_in_all_processes,
     one_refresh_of_many_runs_in_all_processes,
     another_processs_load_is_waited_for_no_longer_than_the_soft_timeout,
@@ -142,6 +211,14 @@ async fn one_value_has_all_options(setup: Setup) {
 
 async fn many_values_have_all_options(setup: Setup) {
     all_options(setup, How::Many).await;
+}
+
+async fn one_value_that_is_only_here_has_all_options(setup: Setup) {
+    all_options(setup, How::Here).await;
+}
+
+async fn many_values_that_are_only_here_have_all_options(setup: Setup) {
+    all_options(setup, How::ManyHere).await;
 }
 
 async fn all_options(setup: Setup, how: How) {
