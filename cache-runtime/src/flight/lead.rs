@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use super::{Edge, End, Flight, Flights, Group, Outcome, cycle};
+use crate::epoch::Epoch;
 
 /// The leader's seat. Dropping it before [`Lead::end`] hands it to a waiter.
 pub(crate) struct Lead {
@@ -22,6 +23,11 @@ impl Lead {
     /// Runs the flight's load: calls within it that would wait for it are told apart.
     pub(crate) fn loading<F: Future>(&self, load: F) -> impl Future<Output = F::Output> + use<F> {
         cycle::loading(self.flight.id, load)
+    }
+
+    /// Whether those who call now do not join this flight.
+    pub(crate) fn is_overtaken(&self, epoch_now: Epoch) -> bool {
+        self.flight.epoch != epoch_now
     }
 
     /// The group's work ends this flight.

@@ -145,7 +145,7 @@ async fn a_batch_whose_values_end_again_and_again_is_answered() {
     service.write();
     let mut other = Other::begin(&setup.cache, "user:2", "theirs").await;
     let batch = spawned(&service, async |service| service.get_users(&[1, 2]).await);
-    for next in ["user:1", "user:2", "user:1"] {
+    for next in ["user:1", "user:2", "user:1", "user:2", "user:1"] {
         settle().await;
         // What the batch has found ends, and is loaded by another call before what it waits for is there.
         setup.clock.advance(TTL);

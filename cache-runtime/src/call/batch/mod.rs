@@ -108,9 +108,9 @@ enum State<V> {
     Answered(Option<V>, Term),
 }
 
-/// How often a call waits for others' loads, the values that it has found ending meanwhile. What ends in
-/// the last of these rounds is loaded by the call itself.
-const MOST_ROUNDS: u32 = 3;
+/// How often a call waits for others' loads, the values that it has found ending meanwhile, or its leads
+/// being overtaken. What comes to that in the last of these rounds is loaded by the call itself.
+const MOST_ROUNDS: u32 = 5;
 
 impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
     /// A call for these ids; each is asked for and returned once.
@@ -311,6 +311,10 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let mut rounds = 1;
         loop {
             group.working(self.take_seats(group)).await?;
+            if rounds < MOST_ROUNDS && self.leave_overtaken() {
+                rounds += 1;
+                continue;
+            }
             self.take_leases().await;
             if !self.reopen_ended() || rounds == MOST_ROUNDS {
                 return Ok(());

@@ -16,7 +16,7 @@ use std::any::TypeId;
 
 use futures_util::future::join_all;
 
-use super::{Batch, State};
+use super::{Batch, Slot, State};
 use crate::{
     __private::Shape,
     clock::Millis,
@@ -107,6 +107,30 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
             }
             seat = self.slots[index].call.seat();
         }
+    }
+
+    /// Leaves the leads that an invalidation has overtaken while others were waited for, to be taken anew;
+    /// whether there are any.
+    ///
+    /// 1. This call leads `1` and waits for another's load of `2`.
+    /// 2. `1` is invalidated. A call that comes then leads a load of `1` beside this one.
+    /// 3. The load of `2` ends. A load of `1` that begins here now would be a second one that nothing
+    ///    has overtaken, so this call goes where those who call now go.
+    ///
+    /// Greater keys go with it: whoever waits for a key leads only smaller ones.
+    pub(super) fn leave_overtaken(&mut self) -> bool {
+        let is_overtaken = |slot: &&Slot<'_, T, V>| match &slot.state {
+            State::Led(lead, _) => lead.is_overtaken(slot.call.epoch()),
+            _ => false,
+        };
+        let overtaken = self.slots.iter().filter(is_overtaken).map(|slot| &slot.call.full_key);
+        let Some(first) = overtaken.min().cloned() else { return false };
+        for slot in &mut self.slots {
+            if matches!(slot.state, State::Led(..)) && slot.call.full_key >= first {
+                slot.state = State::Missing(None);
+            }
+        }
+        true
     }
 
     /// What was read before a wait is old news after it.
