@@ -16,7 +16,7 @@ use crate::{
 
 mod build;
 
-/// Builds a [`Cache`]. Each setter says its default.
+/// Builds a [`Cache`](crate::Cache). Each setter says its default.
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called and awaited"]
 pub struct Builder {
