@@ -3,8 +3,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::store::Over;
-use crate::store::conformance::{self, Fixture};
+use crate::store::{
+    Format, Life, Over, Payload, Value,
+    conformance::{self, Fixture},
+    glob,
+};
 
 async fn fixture() -> Fixture {
     let clock = Clock::manual();
