@@ -49,10 +49,11 @@
 //! | `flight` | one load a key in this process: who leads, who waits, who takes over |
 //! | `invalidate` | what is invalidated, how it is sent, what is pending |
 //! | `key` | how arguments become keys: writer, key forms, canonical JSON |
-//! | `near` | decoded values in this process; a hit decodes nothing |
+//! | `near` | decoded values in front of a store, and what each thread has at hand; a hit decodes nothing |
 //! | `epoch` | the counters by which invalidations put near entries and loads out of date |
 //! | `sync` | the locks and atomics of `epoch`, `flight` and `coherence`, whose schedules are tested |
-//! | `store` | the [`Store`](store::Store) trait and the backends: `local` (mini-moka), `redis` |
+//! | `store` | the [`Store`](store::Store) trait and the backends: `local` (quick_cache for what is kept as it is, mini-moka for what is encoded), `redis` |
+//! | `prehashed` | a hasher for keys that carry their hash |
 //! | `policy`, `lifetime`, `clock` | options, what follows from them, time |
 //! | `coherence` | whether changes that others make on a server are heard, for `tiered` |
 //! | `codec` | values to bytes and back: JSON, MessagePack, compression, encryption |
@@ -69,12 +70,13 @@
 //!
 //! 1. The generated code calls `call::enter` with a closure that writes the key. It first writes the
 //!    arguments as they are in memory, by which the thread finds what it has at hand
-//!    (`near::at_hand`); else it writes the key's text, on the stack, for a look into the map of
-//!    `near`. An entry whose epoch is current and whose deadline is ahead is the answer. Nothing is
-//!    allocated and nothing waited for.
+//!    (`near::at_hand`); else it writes the key's text, on the stack, for a look at what the embedded
+//!    store holds as it is, and into the map of `near` (`call::held`). An entry that is valid by the
+//!    stamps of the one, or the epochs of the other, and whose deadline is ahead is the answer. Nothing
+//!    is allocated and nothing waited for.
 //! 2. Otherwise a future is made, `Call::load`. It notes the epochs of the key (`Fence`) and asks the
 //!    store for the entry and the stamps of its namespace in one trip (`call::ask`,
-//!    `call::look_up`). A fresh entry is decoded, kept near and returned; one past its ttl is returned
+//!    `call::look_up`). A fresh entry is decoded, kept near where that is of use, and returned; one past its ttl is returned
 //!    if an option of the function says so (`call::stale`).
 //! 3. On a miss the call joins the key's flight. A waiter gets the leader's outcome if it may
 //!    have it, or the lead (`flight`).

@@ -333,7 +333,7 @@ pub struct Stats {
     pub hit_rate: f64,
     /// Each annotated function that was called through this cache.
     pub functions: Vec<FunctionStats>,
-    /// Decoded values in this process.
+    /// Decoded values in front of the store. What functions load on `local` is in the store itself.
     pub near_entries: u64,
     /// Their counted bytes.
     pub near_bytes: u64,

@@ -171,14 +171,17 @@ impl Builder {
         self
     }
 
-    /// How many bytes of encoded values the decoded ones in this process may stand for.
-    /// Default 64 MiB; 0 turns them off.
+    /// How many bytes of encoded values the decoded ones in front of a store may stand for: those of
+    /// [`Backend::Tiered`], of `near` functions, and those read on [`Backend::Local`] that were set by hand.
+    /// Default 64 MiB; 0 turns them off, and has the embedded store keep encoded values only.
     pub fn near_max_bytes(mut self, bytes: u64) -> Self {
         self.settings.near_max_bytes = bytes;
         self
     }
 
-    /// How many bytes the embedded store may hold. Default 256 MiB.
+    /// How many bytes the embedded store may hold, each value counted by its encoded length. What functions
+    /// have loaded is kept as it is, what was set by hand encoded; the latter takes seven eighths at most.
+    /// Default 256 MiB.
     pub fn local_max_bytes(mut self, bytes: u64) -> Self {
         self.settings.local_max_bytes = bytes;
         self

@@ -25,7 +25,7 @@ pub(crate) use variables::Variables;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Backend {
-    /// In this process (mini-moka), with decoded values in front. The default.
+    /// In this process: what functions load as it is, what is set by hand encoded. The default.
     #[default]
     Local,
     /// On a Redis server alone, so that all processes read the same.

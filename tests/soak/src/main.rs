@@ -37,6 +37,11 @@ impl Work {
         vec![id as u8; fastrand::usize(..2_000)]
     }
 
+    #[cached(near, key = "near blob:<id>", ttl = "2s", cache = self.cache)]
+    async fn near_blob(&self, id: u64) -> Vec<u8> {
+        vec![id as u8; fastrand::usize(..2_000)]
+    }
+
     async fn run(self) -> cache_runtime::Result<()> {
         while !self.over.load(Ordering::Relaxed) {
             for _ in 0..100 {
@@ -51,7 +56,8 @@ impl Work {
     async fn step(&self) -> cache_runtime::Result<()> {
         let id = fastrand::u64(..IDS);
         match fastrand::u32(..1_000) {
-            0..600 => drop(self.blob(id).await),
+            0..500 => drop(self.blob(id).await),
+            500..600 => drop(self.near_blob(id).await),
             600..700 => drop(self.blob(fastrand::u64(..)).await),
             700..850 => self.invalidate_blob(id).await?,
             850..900 => self.cache.set(format!("by hand:{id}"), &vec![1_u8; fastrand::usize(..2_000)]).ttl(1).await?,
