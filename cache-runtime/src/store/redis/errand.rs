@@ -17,7 +17,7 @@
 //! back: names are moved as they are, one whose lease stayed behind cannot be filled, and one that
 //! was removed is not moved.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bb8_redis::redis::Value;
 use futures_util::future::join_all;
@@ -39,9 +39,10 @@ use super::{
     topology::{Map, Redirect, Topology},
 };
 
-/// How often a call follows its names before it gives up. Mostly its deadline comes first: nodes may send it to and
-/// fro for as long as they do not agree.
-const MOST_ROUNDS: usize = 20;
+/// How often a call follows its names at once. Then it pauses before each further time, up to its deadline:
+/// nodes may send it to and fro for as long as they do not agree.
+const ROUNDS_AT_ONCE: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What calls are for.
 #[derive(Clone, Copy)]
@@ -140,7 +141,7 @@ impl Topology {
             undo: Vec::new(),
         };
         let mut open = Open { calls: (0..calls.len()).map(|place| (place, None)).collect(), moved_to: None };
-        for _ in 0..MOST_ROUNDS {
+        for round in 1.. {
             let map = self.map(deadline).await?;
             let legs = legs(&map, calls, open.calls)?;
             open = self.send(&map, errand, calls, &legs, &mut done).await?;
@@ -148,6 +149,12 @@ impl Topology {
                 return Ok(done);
             }
             done.redirected = true;
+            if round >= ROUNDS_AT_ONCE {
+                tokio::time::sleep_until(deadline.min(Instant::now() + PAUSE)).await;
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
             if let Some(address) = open.moved_to.take() {
                 self.look_at(address, deadline).await?;
             }
