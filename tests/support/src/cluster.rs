@@ -158,6 +158,12 @@ impl RedisCluster {
         for node in [to, from].into_iter().chain(self.masters()) {
             ok(node, &["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &id(to)]);
         }
+        // A master that takes a slot before it has heard of another's epoch takes that epoch for itself; then
+        // two have it, and the slot may go back to where it was.
+        self.wait_until("all masters know the new owner's epoch", || {
+            let epoch = epoch_of(to, &id(to));
+            epoch.is_some() && self.masters().iter().all(|node| epoch_of(node, &id(to)) == epoch)
+        });
     }
 
     /// Moves a slot to another node.
@@ -267,6 +273,13 @@ fn id(node: &RedisServer) -> String {
 
 fn address(node: &RedisServer) -> String {
     format!("{}:{}", node.host(), node.public_port())
+}
+
+/// The configuration epoch of a node, as another one knows it.
+fn epoch_of(asked: &RedisServer, id: &str) -> Option<String> {
+    let nodes = asked.cli(&["CLUSTER", "NODES"]);
+    let line = nodes.lines().find(|line| line.starts_with(id))?;
+    line.split(' ').nth(6).map(str::to_owned)
 }
 
 /// Whether a node says that it is the master of a slot.
