@@ -337,7 +337,7 @@ pub struct Stats {
     pub near_entries: u64,
     /// Their counted bytes.
     pub near_bytes: u64,
-    /// Entries of the embedded store, those included that are dead or invalid and not swept yet; `None` on
+    /// Entries of the embedded store, in either form, those included that are dead or invalid and not swept yet; `None` on
     /// a server.
     pub local_entries: Option<u64>,
     /// Invalidations that the backend has not acknowledged yet.

@@ -250,3 +250,13 @@ async fn tampering_is_a_counted_miss() {
         assert_eq!(users.runs(), runs, "the fill has put a good one in its place");
     }
 }
+
+/// A number of `increment` is never encrypted, so one that a function has cached is none, on each backend.
+#[tokio::test]
+async fn a_loaded_number_is_not_counted_on_where_values_are_encrypted() {
+    let cache = Cache::builder().namespace("app").encrypt_key("a", &key(1)).unwrap().build().await.unwrap();
+    let users = Users::new(&cache);
+    assert_eq!(users.count(21).await, 42);
+    assert!(cache.increment("count:21", 1).await.is_err());
+    assert_eq!((users.count(21).await, users.runs()), (42, 1));
+}

@@ -172,15 +172,15 @@ impl Builder {
     }
 
     /// How many bytes of encoded values the decoded ones in front of a store may stand for: those of
-    /// [`Backend::Tiered`], of `near` functions, and those read on [`Backend::Local`] that were set by hand.
-    /// Default 64 MiB; 0 turns them off, and has the embedded store keep encoded values only.
+    /// [`Backend::Tiered`], of `near` functions, and before a store of your own. Default 64 MiB; 0 turns them off, and has the embedded store keep encoded values only.
     pub fn near_max_bytes(mut self, bytes: u64) -> Self {
         self.settings.near_max_bytes = bytes;
         self
     }
 
     /// How many bytes the embedded store may hold, each value counted by its encoded length. What functions
-    /// have loaded is kept as it is, what was set by hand encoded; the latter takes seven eighths at most.
+    /// have loaded is kept as it is, which may take several times that in memory; what was set by hand is kept
+    /// encoded and takes seven eighths at most. A value that is longer than what is left is not kept.
     /// Default 256 MiB.
     pub fn local_max_bytes(mut self, bytes: u64) -> Self {
         self.settings.local_max_bytes = bytes;
@@ -202,7 +202,7 @@ impl Builder {
     }
 
     /// Compresses encoded values of more than so many bytes (LZ4), if they become shorter and are longer
-    /// than 64 bytes. Default: none.
+    /// than 64 bytes. What the embedded store keeps as it is, is not. Default: none.
     #[cfg(feature = "lz4")]
     pub fn compress_above(mut self, bytes: usize) -> Self {
         self.settings.coding.compress_above = Some(bytes);
@@ -210,7 +210,8 @@ impl Builder {
     }
 
     /// Encrypts values with AES-256-GCM. The first key that is given writes; the others read what
-    /// was written before a rotation. Default: none, and values are readable on the server.
+    /// was written before a rotation. What the embedded store keeps as it is stays in this process and is not
+    /// encrypted. Default: none, and values are readable on the server.
     ///
     /// An entry that is not encrypted is then a miss that counts as unreadable, so a program begins
     /// cold. Keys, tags, the length of values and the numbers of

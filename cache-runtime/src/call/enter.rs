@@ -173,9 +173,6 @@ fn near_hit<S: Shape>(
     key: Rendered<'_>,
 ) -> Option<(S::Return, Due)> {
     let inner = &*cache.inner;
-    if codec.is_stored() && !inner.near_before_store {
-        return None;
-    }
     let function = call.map(|(function, _)| function);
     let space = cache.space_of(function);
     let now = inner.clock.now();

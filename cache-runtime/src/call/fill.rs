@@ -256,13 +256,12 @@ impl<S: Shape + 'static> Call<'_, S> {
         self.cache.put(self.key(), &Draft { shape: 0, ..parcel }).await.is_ok()
     }
 
-    /// Whether a value is kept near as it is stored. A store that keeps it as it is answers for it
-    /// itself. Where others' changes are heard, one's own are too, and may be heard before or after the store's answer: the entry would be out of
+    /// Whether a value is kept near as it is stored. Where others' changes are heard, one's own
+    /// are too, and may be heard before or after the store's answer: the entry would be out of
     /// date at once. There the next read keeps the value near.
     pub(super) fn fills_near(&self) -> bool {
         let inner = &self.cache.inner;
-        let is_kept_by_store = inner.store.keeps_decoded();
-        !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none() && !is_kept_by_store)
+        !self.codec.is_stored() || (inner.near_before_store && inner.coherence.is_none())
     }
 
     /// Makes what readers of this process hold out of date, and says how to keep the new value:

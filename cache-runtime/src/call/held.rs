@@ -28,11 +28,12 @@ impl Held {
     /// told any more, so while anything is pending the store is asked by a read, which counts the
     /// landings. For near, what fails from here on is seen here or in the entry's epoch.
     pub(super) fn find(inner: &Inner, space: &Space, key: Rendered<'_>, is_stored: bool, now: Millis) -> Option<Self> {
-        if inner.pending.len() == 0 {
-            if is_stored && let Some(entry) = inner.store.at_once(&space.namespace, key.key()) {
-                return Some(Self::Stored(entry));
-            }
-        } else if inner.pending.blocks(space, key.key(), &[]) {
+        let is_pending = inner.pending.len() > 0;
+        if is_stored && !inner.near_before_store {
+            let at_once = || inner.store.at_once(&space.namespace, key.key());
+            return if is_pending { None } else { at_once().map(Self::Stored) };
+        }
+        if is_pending && inner.pending.blocks(space, key.key(), &[]) {
             return None;
         }
         inner.near_entry(key.full_bytes(), now).map(Self::Near)
@@ -65,25 +66,27 @@ impl Held {
         let Some(call) = AtHandCall::new(function.number(), cache.space.number, args) else { return };
         let entry = || match self {
             Self::Near(entry) => Some(Arc::clone(entry)),
-            Self::Stored(_) => near_entry(cache, space, key),
+            Self::Stored(entry) => near_entry(cache, space, key, entry),
         };
         let until = stale::next_due(&function.plan().policy, self.life());
         near.keep_at_hand(call, now..until, entry, || cache.inner.counters.own_hits(function));
     }
 }
 
-/// What the store holds, as an entry that is out of date with the counters of this process. It is looked
-/// for again, since they must be noted before.
-fn near_entry(cache: &Cache, space: &Arc<Space>, key: Rendered<'_>) -> Option<Arc<NearEntry>> {
+/// What the store holds, as an entry that is out of date with the counters of this process.
+///
+/// They must be noted before the store is looked at, so it is looked at again. What is found then must be what
+/// was found first: another one may end sooner than this place is to be held.
+fn near_entry(cache: &Cache, space: &Arc<Space>, key: Rendered<'_>, found: &Arc<Entry>) -> Option<Arc<NearEntry>> {
     let cache = Cache { inner: Arc::clone(&cache.inner), space: Arc::clone(space) };
     let fence = Fence::note(&cache, key.full());
-    let entry = cache.inner.store.at_once(&space.namespace, key.key())?;
+    let entry = cache.inner.store.at_once(&space.namespace, key.key()).filter(|entry| Arc::ptr_eq(entry, found))?;
     let decoded = entry.decoded.as_ref();
     let value = NearValue {
         packed: decoded.map(|decoded| Arc::clone(decoded.packed())),
         life: entry.head.life,
         tags: &entry.head.tags,
-        bytes: decoded.map_or(0, |decoded| decoded.encoded_len() as u64),
+        bytes: decoded.map_or(0, |decoded| decoded.counted_len() as u64),
     };
     let kept = value.into_entry(&cache, &key.full().into(), fence, Origin::Store)?;
     Some(Arc::new(kept.of_store(entry.head.token)))
@@ -95,4 +98,29 @@ pub(super) fn is_stored(cache: &Cache, function: &Function, entry: &NearEntry) -
     let space = cache.space_of(Some(function));
     let held = cache.inner.store.at_once(&space.namespace, space.key_in(entry.full_key()));
     held.is_some_and(|held| Some(held.head.token) == entry.stored_as())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key;
+
+    #[tokio::test]
+    async fn another_entry_than_the_one_that_was_found_is_not_kept_under_its_deadline() {
+        let cache = Cache::builder().build().await.unwrap();
+        cache.get_or_load("n", async || Ok::<_, ()>(7)).await.unwrap();
+        let found = || cache.inner.store.at_once(&cache.space.namespace, "n").unwrap();
+        let is_kept = |found: &Arc<Entry>| {
+            let write = |writer: &mut key::KeyWriter| writer.literal("n");
+            key::with_rendered(&cache.space.prefix, 0, write, |key| {
+                near_entry(&cache, &cache.space, key.unwrap_or_else(|message| panic!("{message}")), found).is_some()
+            })
+        };
+        let before = found();
+        assert!(is_kept(&before));
+        // Its token stays as it is.
+        assert!(cache.expire("n", 1).await.unwrap());
+        assert!(!is_kept(&before));
+        assert!(is_kept(&found()));
+    }
 }

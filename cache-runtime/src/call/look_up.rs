@@ -188,10 +188,7 @@ impl<T> Reader<'_, T> {
         }
         match read_value(self.cache, full_key, &entry, self.codec, self.function.is_none()) {
             Ok((value, bytes)) => {
-                // What is kept as it is in the store is as near as can be.
-                if entry.decoded.is_none() {
-                    keep_near(self.cache, full_key, head, value.as_ref(), bytes, self.codec, fence);
-                }
+                keep_near(self.cache, full_key, head, value.as_ref(), bytes, self.codec, fence);
                 Looked::Found(value, head.life)
             }
             Err(message) => Looked::Unreadable(message),

@@ -211,7 +211,7 @@ pub(super) fn measure<T: serde::Serialize + ?Sized>(value: &T, codec: Codec) -> 
     match codec {
         Codec::Json => {
             let mut counted = Counted(0);
-            serde_json::to_writer(&mut counted, value).map_err(|error| super::describe(&error))?;
+            serde_json::to_writer(&mut counted, value).map_err(|error| super::describe_writing(&error).to_owned())?;
             Ok(counted.0)
         }
         #[cfg(feature = "msgpack")]

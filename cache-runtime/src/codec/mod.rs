@@ -121,7 +121,7 @@ impl<T> Codec<T> {
             Ok(len) => len,
             Err(message) => return Some(Err(message)),
         };
-        Some(Ok(Decoded::new(self.pack(value), len, coding.codec, encode_packed)))
+        Some(Ok(Decoded::new::<T>(self.pack(value), len, coding, encode_packed)))
     }
 
     pub(crate) fn decode(&self, content: Content, bytes: &[u8]) -> Result<T, String> {

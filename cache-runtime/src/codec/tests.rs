@@ -333,3 +333,11 @@ fn what_cannot_be_used_is_an_error_that_says_what_can() {
     let message = from(&[("CACHE_ENCRYPT_KEYS", &twice)]).unwrap_err().to_string();
     assert!(message.contains("two encryption keys have the id `a`"), "{message}");
 }
+
+#[test]
+fn what_cannot_be_written_is_described_alike_where_it_is_only_measured() {
+    let (codec, map) = (Codec::<HashMap<(u8, u8), u8>>::stored(), HashMap::from([((1, 2), 3)]));
+    let written = codec.encode(&map, &Coding::default()).unwrap().unwrap_err();
+    let measured = codec.decoded(&map, &Coding::default()).unwrap().unwrap_err();
+    assert_eq!(written, measured);
+}

@@ -1,12 +1,14 @@
-//! Decoded values in this process: a hit decodes nothing and waits for nobody.
+//! Decoded values in front of a store that others share, and of functions that no store keeps: a hit
+//! decodes nothing and waits for nobody.
 //!
 //! An entry carries the epoch under which its read or load began. It is served only while that
 //! epoch is current and its deadline is ahead; whatever is not is a miss that the next fill
 //! replaces. Nothing is ever searched for and removed, except to free its memory when everything
 //! that a shared store answered is out of date at once.
 //!
-//! The entries are in one bounded map. Each thread has some of them [at hand](at_hand) besides, by
-//! the arguments of the calls that they have answered.
+//! The entries are in one bounded map. Each thread has some of them [at hand](at_hand) besides, and some
+//! of those that the embedded store holds as they are, by the arguments of the calls that they have
+//! answered.
 
 mod at_hand;
 
@@ -227,13 +229,16 @@ impl Near {
 
     /// Drops what depends on others' changes and was kept in another generation than this.
     pub(crate) fn forget_other_generations(&self, present: u64) {
-        self.map.retain(|_, entry| {
-            let is_kept = entry.view.generation.is_none_or(|generation| generation == present);
-            if !is_kept {
+        let is_forgotten =
+            |entry: &Arc<NearEntry>| entry.view.generation.is_some_and(|generation| generation != present);
+        let forgotten: Vec<u64> =
+            self.map.iter().filter(|(_, entry)| is_forgotten(entry)).map(|(hash, _)| hash).collect();
+        for hash in forgotten {
+            // Dropped outside of the map's lock, as what is evicted.
+            if self.map.remove_if(&hash, is_forgotten).is_some() {
                 self.departures.add_one();
             }
-            is_kept
-        });
+        }
     }
 
     pub(crate) fn insert(&self, entry: NearEntry) {

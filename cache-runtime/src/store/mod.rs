@@ -1,6 +1,6 @@
-//! Where encoded values are kept: one protocol, implemented by each backend.
+//! Where values are kept, encoded or, in a store of this process, as they are: one protocol, implemented by each backend.
 //!
-//! A store knows keys, bytes, tags and namespaces; it knows nothing of functions or policies.
+//! A store knows keys, values that it does not look into, tags and namespaces; it knows nothing of functions or policies.
 //! `local` keeps entries in this process, `redis` on a server. A backend of your own is one file
 //! that implements [`Store`] and passes the same conformance suite.
 //!
@@ -66,7 +66,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// tags that are not in `tags`.
     fn read<'a>(&'a self, space: &'a Namespace, keys: &'a [&'a str], tags: &'a [Box<str>]) -> StoreFuture<'a, Reading>;
 
-    /// Whether values may be given to it as they are, undone by no encoding. Only a store that nobody
+    /// Whether values may be given to it as they are, without being encoded. Only a store that nobody
     /// else reads can keep such.
     fn keeps_decoded(&self) -> bool {
         false
@@ -79,7 +79,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// What counts the entries that [`Store::at_once`] does not find any more.
+    /// Counts every entry of [`Store::at_once`] that is replaced, removed or evicted. A store that implements
+    /// that must implement this: what threads have at hand is looked at again only when it moves.
     fn departures(&self) -> Departures {
         Departures::default()
     }

@@ -10,7 +10,7 @@ use std::{
 
 use cache_runtime::{Cache, cached};
 
-use super::Service;
+use super::{Service, until_async};
 use crate::backends::{Setup, on_each_backend};
 
 on_each_backend!(
@@ -24,6 +24,7 @@ on_each_backend!(
     an_error_is_answered_with_the_last_good_value_to_those_who_waited,
     a_value_that_dies_while_a_slow_load_runs_is_not_served,
     a_refresh_that_finds_nothing_drops_the_value,
+    what_was_set_does_not_come_back_once_a_refresh_has_replaced_it,
 );
 
 async fn a_stale_value_is_served_while_one_refresh_runs(setup: Setup) {
@@ -188,4 +189,15 @@ async fn a_refresh_that_finds_nothing_drops_the_value(setup: Setup) {
         assert!(tokio::time::Instant::now() < limit, "the value that is gone is served on");
         tokio::task::yield_now().await;
     }
+}
+
+async fn what_was_set_does_not_come_back_once_a_refresh_has_replaced_it(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    setup.cache.set("ahead:1", &100_u32).ttl(3_600).await.unwrap();
+    assert_eq!(service.ahead(1).await, Ok(100));
+    setup.clock.advance(Duration::from_secs(3_000));
+    until_async(async || service.ahead(1).await == Ok(0)).await;
+    // The new one has ended, and the one before it would not have yet.
+    setup.clock.advance(Duration::from_secs(11));
+    assert_eq!(service.ahead(1).await, Ok(1));
 }

@@ -106,9 +106,10 @@ impl Builder {
         let space = Arc::new(Space::new(&namespace, coherence.as_deref()));
         let inner = Inner {
             near: Near::new(settings.near_max_bytes, store.departures()),
+            // Redis alone answers when Redis is the backend, so that all processes read the same; and a store
+            // that keeps values as they are needs nothing in front.
+            near_before_store: coherence.is_some() || (settings.backend == Backend::Local && !store.keeps_decoded()),
             store,
-            // Redis alone answers when Redis is the backend, so that all processes read the same.
-            near_before_store: settings.backend == Backend::Local || coherence.is_some(),
             coherence: coherence.clone(),
             flights: Arc::new(Flights::new()),
             epochs,

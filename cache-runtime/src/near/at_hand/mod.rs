@@ -1,6 +1,6 @@
 //! What a thread has at hand: entries by the arguments of the calls that they answered.
 //!
-//! The map of all entries is looked into by key, under a lock that threads share. Most calls
+//! The map of near, or the embedded store, is looked into by key, under a lock that threads share. Most calls
 //! repeat one that the same thread has answered a moment ago, so each thread remembers some: it
 //! finds them before a key is rendered, and no other thread waits or is told of it. Whenever there
 //! are news, an entry is served only if whoever holds it still does: what is invalidated, replaced or

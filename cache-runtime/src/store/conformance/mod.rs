@@ -7,7 +7,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
-    codec::{Encoded, Packed, coding::Codec},
+    codec::{Coding, Encoded, Packed, coding::Codec},
     store::*,
 };
 
@@ -283,7 +283,7 @@ pub(crate) fn as_it_is(text: &str) -> Decoded {
         let text = packed.downcast_ref::<String>().ok_or("another type")?;
         Ok(Encoded { content: Content::Json, bytes: payload(text) })
     };
-    Decoded::new(Arc::new(text.to_owned()), text.len(), Codec::Json, encode)
+    Decoded::new::<()>(Arc::new(text.to_owned()), text.len(), &Coding::default(), encode)
 }
 
 pub(crate) fn text_of(entry: &Entry) -> String {

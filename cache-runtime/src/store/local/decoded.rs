@@ -66,8 +66,20 @@ impl DecodedEntries {
         self.map.contains_key(&key)
     }
 
-    pub(super) fn select(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
-        self.map.iter().filter(|(key, entry)| select(key, &entry.head)).map(|(key, _)| key).collect()
+    /// Adds the keys that are selected. All entries that were looked at go to `looked_at`, since any of them may
+    /// have been evicted meanwhile.
+    pub(super) fn select(
+        &self,
+        mut select: impl FnMut(&StoreKey, &Head) -> bool,
+        keys: &mut Vec<StoreKey>,
+        looked_at: &mut Left,
+    ) {
+        for (key, entry) in self.map.iter() {
+            if select(&key, &entry.head) {
+                keys.push(key);
+            }
+            looked_at.push(entry);
+        }
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -42,8 +42,9 @@ mod tests;
 
 const MOST_SHARDS: u64 = 64;
 
-/// A smaller budget has fewer shards, since a value must fit into one.
-const SMALLEST_SHARD: u64 = 4 << 20;
+/// A smaller budget has fewer shards, since a value must fit into one: the longest by default, of 1 MiB, into
+/// the eighth that is left for what is loaded.
+const SMALLEST_SHARD: u64 = 10 << 20;
 
 /// Leases at a time in one shard.
 const MOST_LEASES: usize = 1 << 12;
@@ -206,7 +207,10 @@ impl Store for LocalStore {
     fn at_once(&self, space: &Namespace, key: &str) -> Option<Arc<Entry>> {
         let key = self.key(space, key);
         let entry = self.shard(key).get_decoded(key)?;
-        self.is_live(space, &entry.head, self.clock.now()).then_some(entry)
+        let now = self.clock.now();
+        // The namespace is in use by this.
+        let is_valid = self.stamps.with(space, now, |space| operations::is_valid(&entry.head, space, now));
+        is_valid.then_some(entry)
     }
 
     fn departures(&self) -> Departures {

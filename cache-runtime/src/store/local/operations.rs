@@ -153,7 +153,7 @@ impl LocalStore {
             // Leases and values under one lock: no fill slips in between.
             let mut writing = shard.lock();
             writing.leases.remove_matching(space, matches);
-            let keys = shard.keys_where(|key, _| key.space == *space && matches(&key.key));
+            let keys = writing.keys_where(|key, _| key.space == *space && matches(&key.key));
             writing.remove_all(&keys, |_, head| {
                 removed += u64::from(self.is_live(space, head, now));
                 true
@@ -163,7 +163,7 @@ impl LocalStore {
     }
 }
 
-fn is_valid(head: &Head, space: &Space, now: Millis) -> bool {
+pub(super) fn is_valid(head: &Head, space: &Space, now: Millis) -> bool {
     head.life.dead_at > now && space.admits_entry(head)
 }
 
@@ -187,6 +187,8 @@ fn entry(value: Value, token: Token, stamp: &Stamp, now: Millis) -> Entry {
 fn number_in(entry: &Entry) -> Option<i64> {
     let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
     match &entry.decoded {
+        // A number of `increment` is never encrypted, so what would be is none.
+        Some(decoded) if decoded.is_encrypted_on_servers() => None,
         Some(decoded) => parse(&decoded.encode().ok().filter(|(content, _)| *content == Content::Json)?.1),
         None => parse(&entry.payload).filter(|_| entry.head.format == Format::JSON),
     }

@@ -29,6 +29,9 @@ use crate::store::{Content, Departures, Entry, Head};
 /// What one entry takes besides its key, tags and value, in bytes.
 pub(super) const OVERHEAD: usize = 300;
 
+/// In how many steps the budget is shared.
+const STEPS: u64 = 16;
+
 /// Writes between two sweeps that nobody asked for, at least.
 const FEWEST_WRITES: u64 = 1_024;
 
@@ -66,18 +69,25 @@ impl Shard {
         Writing { leases: self.leases.lock(), _budget: Budget(self), left: Vec::new(), shard: self }
     }
 
-    /// What is encoded grows and shrinks at the cost of what is not.
+    /// What is encoded grows and shrinks at the cost of what is not: in steps, and back only when it has
+    /// become half of what was reserved. quick_cache rounds down what it remembers of evictions each time
+    /// that it is resized, so a steady mix of writes must not resize it.
     ///
-    /// Not under the lock, since values are dropped here. Whoever sets the capacity last looks once
-    /// more after it, so in the end it is right.
+    /// Not under the lock, since values are dropped here. Whoever resizes last looks once more after it,
+    /// so in the end it is right.
     fn share_budget(&self) {
         let Some(decoded) = &self.decoded else { return };
         loop {
-            let rest = self.capacity.saturating_sub(self.encoded.weight());
-            if decoded.capacity() == rest {
+            let (used, reserved) = (self.encoded.weight(), self.capacity.saturating_sub(decoded.capacity()));
+            if used <= reserved && used >= reserved / 2 {
                 return;
             }
-            decoded.resize(rest);
+            let step = (self.capacity / STEPS).max(1);
+            let wanted = used.div_ceil(step).saturating_mul(step).min(self.capacity);
+            if wanted == reserved {
+                return;
+            }
+            decoded.resize(self.capacity - wanted);
         }
     }
 
@@ -93,9 +103,15 @@ impl Shard {
 
     /// The keys whose entries are selected. `select` may take the lock of the stamps, no other:
     /// a part of the table is locked meanwhile.
-    pub(super) fn keys_where(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
+    pub(super) fn keys_where(&self, select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
+        self.select(select, &mut Vec::new())
+    }
+
+    fn select(&self, mut select: impl FnMut(&StoreKey, &Head) -> bool, looked_at: &mut Left) -> Vec<StoreKey> {
         let mut keys = self.encoded.select(&mut select);
-        keys.extend(self.decoded.iter().flat_map(|decoded| decoded.select(&mut select)));
+        if let Some(decoded) = &self.decoded {
+            decoded.select(select, &mut keys, looked_at);
+        }
         keys
     }
 
@@ -127,8 +143,17 @@ impl Drop for Budget<'_> {
 }
 
 impl Writing<'_> {
-    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
-        self.shard.get(key)
+    /// As [`Shard::get`]. What is found is let go after the lock at the earliest: it may have been evicted
+    /// meanwhile, and its value's `Drop` may call what it likes.
+    pub(super) fn get(&mut self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
+        let entry = self.shard.get(key)?;
+        self.left.push(Arc::clone(&entry));
+        Some(entry)
+    }
+
+    /// As [`Shard::keys_where`].
+    pub(super) fn keys_where(&mut self, select: impl FnMut(&StoreKey, &Head) -> bool) -> Vec<StoreKey> {
+        self.shard.select(select, &mut self.left)
     }
 
     pub(super) fn has(&self, key: KeyRef<'_>) -> bool {
@@ -136,7 +161,7 @@ impl Writing<'_> {
         decoded.as_ref().is_some_and(|decoded| decoded.has(key)) || encoded.has(key)
     }
 
-    /// Stores an entry. One that is larger than the shard is not kept.
+    /// Stores an entry. One that is larger than its form's part of the shard is not kept.
     pub(super) fn insert(&mut self, key: StoreKey, entry: Entry) {
         let Shard { decoded, encoded, writes_since_sweep, .. } = self.shard;
         writes_since_sweep.fetch_add(1, Ordering::Relaxed);
@@ -183,6 +208,9 @@ fn is_as_it_is(entry: &Entry) -> bool {
 /// What an entry counts as, in bytes.
 pub(super) fn weight(key: &StoreKey, entry: &Entry) -> u32 {
     let tags: usize = entry.head.tags.iter().map(|tag| tag.len() + mem::size_of::<Box<str>>()).sum();
-    let value = entry.decoded.as_ref().map_or(entry.payload.len(), |decoded| decoded.encoded_len());
+    let value = entry.decoded.as_ref().map_or(entry.payload.len(), |decoded| decoded.counted_len());
     u32::try_from(OVERHEAD + key.key.len() + tags + value).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,6 +195,17 @@ fn what_was_set_takes_the_room_of_what_was_loaded_and_leaves_it_an_eighth() {
 }
 
 #[test]
+fn the_longest_value_by_default_finds_room_among_what_was_set() {
+    let store = LocalStore::keeping_decoded(SMALLEST_SHARD, Clock::manual());
+    let space = Namespace::new("long");
+    for n in 0..2 * SMALLEST_SHARD / 10_000 {
+        put(&store, &space, &n.to_string(), value(&"x".repeat(10_000), &[], &store.clock));
+    }
+    put(&store, &space, "long", decoded(&"x".repeat(1 << 20), &[], &store.clock));
+    assert!(store.at_once(&space, "long").is_some());
+}
+
+#[test]
 fn at_once_finds_what_a_read_would() {
     let store = LocalStore::keeping_decoded(1 << 20, Clock::manual());
     let (space, other) = (Namespace::new("at once"), Namespace::new("other"));
@@ -347,6 +358,19 @@ fn a_forgotten_namespace_begins_anew() {
     assert!(spaces <= 8 && tags == 0, "{spaces} namespaces, {tags} tags");
     put_one(&first);
     assert!(has(&store, &first, "key"));
+}
+
+#[test]
+fn a_namespace_that_is_only_hit_is_not_idle() {
+    let limits = Limits { tags: 100, spaces: 8 };
+    let store = LocalStore::with_limits(Form::AsGiven, 1 << 20, Clock::manual(), 1_000, limits);
+    let hit = Namespace::new("hit");
+    put(&store, &hit, "key", decoded("1", &[], &store.clock));
+    for n in 0..100 {
+        store.clock.advance(Duration::from_millis(1));
+        assert!(store.at_once(&hit, "key").is_some(), "after {n} others");
+        put(&store, &Namespace::new(&format!("space:{n}")), "key", decoded("1", &[], &store.clock));
+    }
 }
 
 #[test]
