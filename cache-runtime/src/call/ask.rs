@@ -10,6 +10,8 @@ use super::{
 use crate::{
     __private::Shape,
     clock::Millis,
+    codec::Codec,
+    flight::Outcome,
     policy::Policy,
     store::{Life, Stamp, Token},
 };
@@ -37,6 +39,17 @@ pub(super) struct Kept<S: Shape> {
     pub(super) life: Life,
     /// The attempt of the flight that has read it; 0 for a read before the flight.
     pub(super) attempt: u64,
+}
+
+impl<S: Shape> Kept<S> {
+    /// For those who wait.
+    pub(super) fn outcome(&self, codec: &Codec<S::Value>) -> Outcome {
+        let packed = match &self.cached {
+            Cached::Value(value) => Some(codec.pack(value)),
+            Cached::None(_) => None,
+        };
+        Outcome::Found(packed, self.life)
+    }
 }
 
 impl<S: Shape> Asked<S> {

@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Cached, Call,
+    Call,
     ask::{Asked, Kept, View},
     fill::{Keep, Leased},
 };
@@ -32,7 +32,7 @@ const MOST_LOOKS: u32 = 32;
 /// How a leader goes on.
 pub(super) enum Prepared<S: Shape> {
     /// Another process has loaded it.
-    Answer(Cached<S>),
+    Answer(Kept<S>),
     /// Another process loads it and takes too long: the stale value is the answer.
     Late(Kept<S>),
     /// Run the function.
@@ -72,7 +72,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         F: Future<Output = S::Return>,
     {
         match self.prepare(&lead, asked, None).await {
-            Prepared::Answer(cached) => self.answer_all(lead, cached),
+            Prepared::Answer(found) => self.answer_all(lead, found),
             Prepared::Late(stale) => self.answer_stale(stale.cached),
             Prepared::Load(permit) => {
                 let (grant, fallback) = permit.into_grant(self, lead);
@@ -83,10 +83,10 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// Ends a flight without a load. Those who joined before the store was asked this time may
     /// have its answer too.
-    pub(super) fn answer_all(&self, lead: Lead, cached: Cached<S>) -> S::Return {
-        let outcome = lead.is_waited_for().then(|| cached.outcome(&self.codec));
+    pub(super) fn answer_all(&self, lead: Lead, found: Kept<S>) -> S::Return {
+        let outcome = lead.is_waited_for().then(|| found.outcome(&self.codec));
         lead.end(outcome, || false);
-        cached.into_return()
+        found.cached.into_return()
     }
 
     /// Runs a load and gives its outcome to the store, to the waiters and to the caller.
@@ -148,7 +148,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         let outcome = lead.is_waited_for().then(|| stale.outcome(&self.codec));
         // It is as old as its reading, which came before the load.
         lead.end_with_earlier(outcome, read_in);
-        Some(stale.into_return())
+        Some(stale.cached.into_return())
     }
 
     /// Whether a value is an `Err` after all: one behind a type parameter.
@@ -209,7 +209,7 @@ impl<S: Shape + 'static> Call<'_, S> {
                 }
             };
             let (view, fallback) = match asked {
-                Asked::Fresh(kept, _) => return Prepared::Answer(kept.cached),
+                Asked::Fresh(kept, _) => return Prepared::Answer(kept),
                 Asked::Unusable => return Prepared::Load(Permit { view: None, token: None, fallback: None }),
                 Asked::Nothing(view) => (view, None),
                 Asked::Stale(stale, view) => (view, Some(stale)),

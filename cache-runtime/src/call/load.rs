@@ -164,10 +164,10 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     fn share(&self, outcome: &Outcome) -> Option<S::Return> {
-        match outcome {
-            Outcome::Value(packed) => self.codec.unpack(packed).map(S::value),
-            Outcome::None => S::ABSENT.map(|absent| Cached::<S>::None(absent).into_return()),
-            Outcome::Err(packed) => self.shape.errors.and_then(|errors| (errors.unpack)(packed)).map(S::error),
+        match (outcome.value(), outcome) {
+            (Some(value), _) => Cached::<S>::from_near(&self.codec, value).map(Cached::into_return),
+            (None, Outcome::Err(packed)) => self.shape.errors.and_then(|errors| (errors.unpack)(packed)).map(S::error),
+            (None, _) => None,
         }
     }
 }

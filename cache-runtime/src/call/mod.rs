@@ -43,7 +43,6 @@ use crate::{
     cache::Cache,
     codec::{Codec, Packed},
     error::Error,
-    flight::Outcome,
     invalidate,
     key::{self, KeyWriter},
     policy::{IntoTtl, Policy},
@@ -136,13 +135,6 @@ impl<S: Shape> Cached<S> {
         match value {
             Some(packed) => codec.unpack(packed).map(Self::Value),
             None => S::ABSENT.map(Self::None),
-        }
-    }
-
-    fn outcome(&self, codec: &Codec<S::Value>) -> Outcome {
-        match self {
-            Self::Value(value) => Outcome::Value(codec.pack(value)),
-            Self::None(_) => Outcome::None,
         }
     }
 

@@ -148,7 +148,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
     {
         let permit = match self.prepare(&lead, asked, deadline).await {
             Prepared::Load(permit) => permit,
-            Prepared::Answer(cached) => return self.answer_all(lead, cached),
+            Prepared::Answer(found) => return self.answer_all(lead, found),
             Prepared::Late(stale) => return self.answer_stale(stale.cached),
         };
         let (grant, mut fallback) = permit.into_grant(self, lead);
@@ -197,10 +197,10 @@ impl<S: Shape + 'static> Call<'_, S> {
         use crate::__private::Split;
         match S::split(returned) {
             Split::Value(value) if Self::is_error(&value) => {
-                self.instead_of_error(fallback).map_or_else(|| S::value(value), Cached::into_return)
+                self.instead_of_error(fallback).map_or_else(|| S::value(value), |stale| stale.cached.into_return())
             }
             Split::Err(error) => match self.instead_of_error(fallback) {
-                Some(cached) => cached.into_return(),
+                Some(stale) => stale.cached.into_return(),
                 None => S::error(error),
             },
             Split::Value(value) => S::value(value),
@@ -209,12 +209,12 @@ impl<S: Shape + 'static> Call<'_, S> {
     }
 
     /// The stale value that an error is answered with, if the function's options say so.
-    pub(super) fn instead_of_error(&self, fallback: Option<Kept<S>>) -> Option<Cached<S>> {
+    pub(super) fn instead_of_error(&self, fallback: Option<Kept<S>>) -> Option<Kept<S>> {
         let stale = fallback?;
         let now = self.cache.inner.clock.now();
         is_open(stale.life, self.policy().stale_if_error, now).then(|| {
             self.count(Count::Stale);
-            stale.cached
+            stale
         })
     }
 

@@ -33,6 +33,7 @@ pub(crate) use self::{cycle::Group, lead::Lead, wait::Wait};
 use crate::{
     codec::Packed,
     epoch::Epoch,
+    store::Life,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -41,9 +42,24 @@ const SHARDS: usize = 16;
 /// What a flight came to, in a form that each waiter can take a clone from.
 #[derive(Clone)]
 pub(crate) enum Outcome {
+    /// What was loaded.
     Value(Packed),
     None,
     Err(Packed),
+    /// What was found in place of a load, or is the answer in place of an error: it has lived for a while.
+    Found(Option<Packed>, Life),
+}
+
+impl Outcome {
+    /// The value, or that there is none; `None` for an error.
+    pub(crate) fn value(&self) -> Option<Option<&Packed>> {
+        match self {
+            Self::Value(packed) => Some(Some(packed)),
+            Self::None => Some(None),
+            Self::Found(packed, _) => Some(packed.as_ref()),
+            Self::Err(_) => None,
+        }
+    }
 }
 
 /// The running flights of one cache.

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use cache_runtime::Cache;
+use cache_runtime::{Cache, cached};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{DbError, Service, missed, pairs, users};
@@ -135,6 +135,42 @@ async fn what_another_load_has_brought_ends_too() {
     second.end().await;
     let answer = batch.await.unwrap().unwrap();
     assert_eq!((answer[&1].as_str(), answer[&2].as_str()), ("1.0", "theirs"));
+}
+
+impl Service {
+    #[cached(key = "lasting:<id>", ttl = 10, stale_if_error = 100, cache = self.cache)]
+    async fn lasting_one(&self, id: u64) -> Result<String, DbError> {
+        self.pause().await;
+        self.load(&[id])?.pop().map(|(_, name)| name).ok_or(DbError)
+    }
+}
+
+/// What another call answers with in place of an error is as old as it is.
+#[tokio::test]
+async fn what_another_call_has_found_ends_when_it_dies() {
+    let setup = Setup::local().await;
+    let service = Service::new(&setup.cache);
+    service.lasting(&[1]).await.unwrap();
+    service.write();
+    // Its ttl was 10 s, and five of the 100 s after it are left.
+    setup.clock.advance(Duration::from_secs(105));
+    service.fails.store(true, Ordering::SeqCst);
+    let first = spawned(&service, async |service| service.lasting_one(1).await);
+    service.begun.notified().await;
+    let other = Other::begin(&setup.cache, "lasting:2", "theirs").await;
+    let single = spawned(&service, async |service| service.lasting_one(1).await);
+    let batch = spawned(&service, async |service| service.lasting(&[1, 2]).await);
+    settle().await;
+    // The other one takes over and reads once more, which the batch has waited for.
+    first.abort();
+    service.begun.notified().await;
+    service.go_on.notify_one();
+    assert_eq!(single.await.unwrap().as_deref(), Ok("1.0"));
+    settle().await;
+    service.fails.store(false, Ordering::SeqCst);
+    setup.clock.advance(Duration::from_secs(6));
+    other.end().await;
+    assert_eq!(batch.await.unwrap(), Ok(vec![(1, "1.1".to_owned()), (2, "theirs".to_owned())]));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use self::service::{CALLER, End, Failed, Kind, Made, Service};
 use crate::backends::builder_for;
 
-const KEYS: u8 = 2;
+const KEYS: u8 = 3;
 const TTL: Millis = 10_000;
 const WINDOW: Millis = 20_000;
 

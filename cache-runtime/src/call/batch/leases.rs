@@ -52,12 +52,11 @@ enum Leasing {
 
 impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     /// Asks the store until each led id is answered or may be loaded.
-    pub(super) async fn take_leases(&mut self) {
+    pub(super) async fn take_leases(&mut self, patience: &mut Patience) {
         if !self.pieces.codec.is_stored() {
             // Values that are only here may have come since this call looked: look again.
             self.ask_again(|_| true).await;
         }
-        let mut patience = Patience::default();
         loop {
             self.ask_again(Option::is_none).await;
             let requests = self.requests();
@@ -65,7 +64,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 return;
             }
             let answers = self.request(&requests).await;
-            self.settle(requests, answers, &mut patience).await;
+            self.settle(requests, answers, patience).await;
         }
     }
 
@@ -86,7 +85,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 *asked = Some(now);
                 continue;
             };
-            let outcome = lead.is_waited_for().then(|| kept.cached.outcome(&self.pieces.codec));
+            let outcome = lead.is_waited_for().then(|| kept.outcome(&self.pieces.codec));
             let term = Term::of(kept.life, self.function.plan().policy.stale_while_revalidate);
             let answered = State::Answered(kept.cached.into_return(), term);
             if let State::Led(lead, _) = std::mem::replace(&mut slot.state, answered) {

@@ -30,7 +30,7 @@ use super::{
     ByValue, Call,
     ask::{Asked, Kept},
     budget::Budget,
-    lead::within,
+    lead::{Patience, within},
     report_key,
 };
 use crate::{
@@ -308,20 +308,23 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     /// So what was found is looked at again when the waiting is over. What ends later, while the function
     /// runs, is in the answer: the function runs once, since it may consume its arguments.
     async fn prepare(&mut self, group: &Group) -> Result<(), Packed> {
-        let mut rounds = 1;
-        loop {
+        let mut patience = Patience::default();
+        for _ in 1..MOST_ROUNDS {
             group.working(self.take_seats(group)).await?;
-            if rounds < MOST_ROUNDS && self.leave_overtaken() {
-                rounds += 1;
-                continue;
+            // What was overtaken by now asks for no lease; and where leases are waited for, more is.
+            let mut first = self.first_overtaken();
+            if first.is_none() {
+                self.take_leases(&mut patience).await;
+                first = self.reopen_ended().into_iter().chain(self.first_overtaken()).min();
             }
-            self.take_leases().await;
-            if !self.reopen_ended() || rounds == MOST_ROUNDS {
-                return Ok(());
-            }
+            let Some(first) = first else { return Ok(()) };
+            self.leave_from(&first);
             self.give_leases_back();
-            rounds += 1;
         }
+        group.working(self.take_seats(group)).await?;
+        self.take_leases(&mut patience).await;
+        self.reopen_ended();
+        Ok(())
     }
 
     /// The result, as far as it is known: in the order of the ids.

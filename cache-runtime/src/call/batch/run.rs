@@ -18,7 +18,7 @@ use crate::{
     codec::Packed,
     flight::{Group, Lead, Outcome},
     stats::Count,
-    store::{Fill, Filled, Value},
+    store::{Fill, Filled, Life, Value},
 };
 
 /// The ids that one run loads.
@@ -147,16 +147,18 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             self.slots[job.index].call.let_rest();
         }
         let slots: Vec<usize> = jobs.iter().map(|job| job.index).collect();
-        let read_in: Vec<u64> = fallbacks.iter().map(|stale| stale.as_ref().map_or(0, |stale| stale.attempt)).collect();
+        let read: Vec<Option<(u64, Life)>> =
+            fallbacks.iter().map(|stale| stale.as_ref().map(|stale| (stale.attempt, stale.life))).collect();
         let is_answered = self.fall_back(&slots, fallbacks);
         let packed = self.shape.errors.map(|errors| (errors.pack)(&error));
-        for (Job { index, lead, view, leased }, read_in) in jobs.into_iter().zip(read_in) {
+        for (Job { index, lead, view, leased }, read) in jobs.into_iter().zip(read) {
             drop(leased);
             let Some(lead) = lead else { continue };
             let slot = &self.slots[index];
-            match &slot.state {
-                State::Answered(value, _) => {
-                    let outcome = lead.is_waited_for().then(|| self.outcome(value.as_ref(), None));
+            match (&slot.state, read) {
+                (State::Answered(value, _), Some((read_in, life))) => {
+                    let packed = || value.as_ref().map(|value| self.pieces.codec.pack(value));
+                    let outcome = lead.is_waited_for().then(|| Outcome::Found(packed(), life));
                     // It is as old as its reading, which came before the load.
                     lead.end_with_earlier(outcome, read_in);
                 }

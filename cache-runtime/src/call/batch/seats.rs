@@ -12,7 +12,7 @@
 //! free id seldom wait for another one, a batch first waits, leading nothing, for all loads
 //! that run when it comes.
 
-use std::any::TypeId;
+use std::{any::TypeId, sync::Arc};
 
 use futures_util::future::join_all;
 
@@ -109,28 +109,28 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
         }
     }
 
-    /// Leaves the leads that an invalidation has overtaken while others were waited for, to be taken anew;
-    /// whether there are any.
+    /// The least key whose lead an invalidation has overtaken while others were waited for.
     ///
     /// 1. This call leads `1` and waits for another's load of `2`.
     /// 2. `1` is invalidated. A call that comes then leads a load of `1` beside this one.
     /// 3. The load of `2` ends. A load of `1` that begins here now would be a second one that nothing
     ///    has overtaken, so this call goes where those who call now go.
-    ///
-    /// Greater keys go with it: whoever waits for a key leads only smaller ones.
-    pub(super) fn leave_overtaken(&mut self) -> bool {
+    pub(super) fn first_overtaken(&self) -> Option<Arc<str>> {
         let is_overtaken = |slot: &&Slot<'_, T, V>| match &slot.state {
-            State::Led(lead, _) => lead.is_overtaken(slot.call.epoch()),
+            State::Led(lead, _) | State::Permitted(lead, _) => lead.is_overtaken(slot.call.epoch()),
             _ => false,
         };
-        let overtaken = self.slots.iter().filter(is_overtaken).map(|slot| &slot.call.full_key);
-        let Some(first) = overtaken.min().cloned() else { return false };
+        self.slots.iter().filter(is_overtaken).map(|slot| &slot.call.full_key).min().cloned()
+    }
+
+    /// Leaves the leads of this key and all greater ones, and their leases: whoever waits for a key leads only
+    /// smaller ones.
+    pub(super) fn leave_from(&mut self, first: &str) {
         for slot in &mut self.slots {
-            if matches!(slot.state, State::Led(..)) && slot.call.full_key >= first {
+            if matches!(slot.state, State::Led(..) | State::Permitted(..)) && &*slot.call.full_key >= first {
                 slot.state = State::Missing(None);
             }
         }
-        true
     }
 
     /// What was read before a wait is old news after it.
@@ -142,19 +142,29 @@ impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
         }
     }
 
+    /// What another load came to for one id; `None` if that is an error or of another type.
+    pub(super) fn value_of(&self, outcome: &Outcome) -> Option<Option<V>> {
+        match outcome.value()? {
+            Some(packed) => self.pieces.codec.unpack(packed).map(Some),
+            None => Some(None),
+        }
+    }
+
     /// Takes another load's outcome, which came at this instant. `false` when it is of a kind that this
     /// function cannot return.
     fn share(&mut self, index: usize, outcome: &Outcome, came: Millis) -> Result<bool, Packed> {
-        let answer = match outcome {
-            Outcome::Value(packed) => self.pieces.codec.unpack(packed).map(Some),
-            Outcome::None => Some(None),
-            Outcome::Err(packed) if self.error_of(packed).is_some() => return Err(packed.clone()),
-            Outcome::Err(_) => None,
-        };
-        let Some(answer) = answer else { return Ok(false) };
+        if let Outcome::Err(packed) = outcome
+            && self.error_of(packed).is_some()
+        {
+            return Err(packed.clone());
+        }
+        let Some(answer) = self.value_of(outcome) else { return Ok(false) };
         self.count(Count::Joined);
         let slot = &mut self.slots[index];
-        let term = slot.call.term_of_loaded(answer.as_ref(), came);
+        let term = match outcome {
+            Outcome::Found(_, life) => slot.call.term_of_found(*life, came),
+            _ => slot.call.term_of_loaded(answer.as_ref(), came),
+        };
         slot.state = State::Answered(answer, term);
         Ok(true)
     }

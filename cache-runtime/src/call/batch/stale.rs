@@ -200,7 +200,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                     each.push((index, term.dead_at, self.outcome(value.as_ref(), None)));
                 }
                 State::Missing(Some(Asked::Stale(stale, _))) => {
-                    each.push((index, stale.life.dead_at, stale.cached.outcome(&self.pieces.codec)));
+                    each.push((index, stale.life.dead_at, stale.outcome(&self.pieces.codec)));
                 }
                 _ => return None,
             }
@@ -216,12 +216,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             if matches!(&self.slots[*index].state, State::Answered(_, term) if !term.has_ended(now)) {
                 continue;
             }
-            let value = match outcome {
-                Outcome::Value(packed) => self.pieces.codec.unpack(packed).map(Some),
-                Outcome::None => Some(None),
-                Outcome::Err(_) => None,
-            };
-            match value.filter(|_| now < *dead_at) {
+            match self.value_of(outcome).filter(|_| now < *dead_at) {
                 Some(value) => answers.push((*index, value)),
                 None => return false,
             }

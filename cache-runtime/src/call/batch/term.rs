@@ -1,13 +1,12 @@
 //! Until when what was found may be in the answer, and what becomes of ids whose values end before.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Batch, One, State};
 use crate::{
     __private::Shape,
     clock::{Millis, millis},
     lifetime::Lifetime,
-    stats::Count,
     store::Life,
 };
 
@@ -35,6 +34,13 @@ impl Term {
 }
 
 impl<V: 'static> One<'_, V> {
+    /// The term of what another call has found and answers with, at the instant at which that came here.
+    pub(super) fn term_of_found(&self, life: Life, came: Millis) -> Term {
+        let term = Term::of(life, self.policy().stale_while_revalidate);
+        // It is past that: its load has failed.
+        if term.has_ended(came) { Term::of(life, self.policy().stale_if_error) } else { term }
+    }
+
     /// The term of what another call has loaded: no longer than it is cached, if it is.
     pub(super) fn term_of_loaded(&self, value: Option<&V>, came: Millis) -> Term {
         let ttl = value.map_or(self.policy().negative_ttl, |value| Some(self.ttl_of(value)));
@@ -44,14 +50,13 @@ impl<V: 'static> One<'_, V> {
 }
 
 impl<S: Shape + 'static, T: Clone, K, V: 'static> Batch<'_, S, T, K, V> {
-    /// Makes ids missing again whose values have ended since they were found; whether there are any.
-    pub(super) fn reopen_ended(&mut self) -> bool {
+    /// Makes ids missing again whose values have ended since they were found. Returns the least of their keys.
+    pub(super) fn reopen_ended(&mut self) -> Option<Arc<str>> {
         let now = self.cache.inner.clock.now();
         let ended = self.which(|state| matches!(state, State::Answered(_, term) if term.has_ended(now)));
         for index in &ended {
-            self.count(Count::Miss);
             self.slots[*index].state = State::Missing(None);
         }
-        !ended.is_empty()
+        ended.iter().map(|index| &self.slots[*index].call.full_key).min().cloned()
     }
 }
