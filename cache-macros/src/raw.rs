@@ -80,8 +80,13 @@ impl Raw {
         };
         let parser =
             |input: ParseStream<'_>| Punctuated::<Ident, Token![,]>::parse_terminated_with(input, Ident::parse_any);
-        let no_names = |error: syn::Error| {
-            syn::Error::new(error.span(), format!("`{name}` takes names as they are, without quotes: `{name}(…, …)`"))
+        let has_text = list.clone().into_iter().any(|token| matches!(token, TokenTree::Literal(_)));
+        let no_names = |error: syn::Error| match has_text {
+            false => error,
+            true => syn::Error::new(
+                error.span(),
+                format!("`{name}` takes names as they are, without quotes: `{name}(…, …)`"),
+            ),
         };
         Ok(parser.parse2(list.clone()).map_err(no_names)?.into_iter().collect())
     }

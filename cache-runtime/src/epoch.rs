@@ -14,6 +14,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 const SLOTS: usize = 1 << 14;
 
+/// Each slot of a Redis Cluster has a counter too.
+const _: () = assert!(SLOTS >= 1 << 14);
+
 /// A sum of counters, as it was at some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
@@ -62,7 +65,7 @@ impl Epochs {
         Self::slot(3, namespace)
     }
 
-    /// The slot of what has a number by itself.
+    /// The slot of what has a number by itself: of a cluster's slot.
     pub(crate) fn numbered(number: u16) -> Slot {
         Slot(u32::from(number))
     }

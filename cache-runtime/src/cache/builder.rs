@@ -27,6 +27,8 @@ pub struct Builder {
     clock: Clock,
     store: Option<Arc<dyn Store>>,
     coherence: Option<Arc<Coherence>>,
+    /// Whether the environment was read, so that what of it is not used is said.
+    from_env: bool,
     /// Whether the store is one of ours on a server.
     on_server: bool,
     #[cfg(feature = "test-kit")]
@@ -45,11 +47,16 @@ impl Default for Builder {
             clock: Clock::system(),
             store: None,
             coherence: None,
+            from_env: false,
             on_server: false,
             #[cfg(feature = "test-kit")]
             faults: None,
         }
     }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Builder {
@@ -59,12 +66,7 @@ impl Builder {
     ///
     /// A variable that cannot be used; the error names it and says what is accepted.
     pub fn from_env() -> Result<Self> {
-        let variables = Variables(&|name| std::env::var(name).ok());
-        let builder = Self::from_variables(&variables)?;
-        for advice in variables.unused(builder.settings.backend) {
-            tracing::warn!("{advice}");
-        }
-        Ok(builder)
+        Ok(Self { from_env: true, ..Self::from_variables(&Variables(&env))? })
     }
 
     pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
@@ -84,6 +86,15 @@ impl Builder {
             redis: RedisConfig::from_variables(variables)?,
             ..Self::default()
         })
+    }
+
+    /// Says what of the environment is not used: by the backend that is built in the end.
+    fn advise(&self) {
+        if self.from_env && self.store.is_none() {
+            for advice in Variables(&env).unused(self.settings.backend) {
+                tracing::warn!("{advice}");
+            }
+        }
     }
 
     /// Where values are kept. Default [`Backend::Local`].

@@ -139,7 +139,8 @@ fn begin<'c, S: Shape>(
     if is_stale {
         cache.inner.counters.add(function, Count::Stale);
     }
-    match cache.inner.claims.claim(key.full(), cache.inner.clock.now()) {
+    let epoch = cache.inner.epochs.of(cache.space_of(function).slots(key.full()));
+    match cache.inner.claims.claim(key.full(), epoch, cache.inner.clock.now()) {
         Some(claim) => {
             Enter::Stale(value, Refresh::new(Call::new(shape, codec, function, cache, key.full(), scope), claim))
         }

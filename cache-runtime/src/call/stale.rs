@@ -120,7 +120,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
     }
 
     async fn revalidate(&mut self, view: View, now: Millis) {
-        let Some(claim) = self.cache.inner.claims.claim(&self.full_key, now) else { return };
+        let Some(claim) = self.cache.inner.claims.claim(&self.full_key, self.epoch(), now) else { return };
         let Some(start) = self.take_background() else { return };
         if let Some(grant) = self.grant(Some(view), claim).await {
             // The grant leads the flight, which keeps others of this process from refreshing.

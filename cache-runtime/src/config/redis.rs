@@ -89,15 +89,19 @@ impl RedisConfig {
     /// The address and credentials in `REDIS_URL`, or in `REDIS_HOST` and its companions.
     pub(crate) fn from_variables(variables: &Variables<'_>) -> Result<Self> {
         let defaults = Self::default();
+        let url = variables.text("REDIS_URL");
+        // Kubernetes writes there the address of a service of that name, which need not be the URL's.
+        let is_of_a_service = variables.text("REDIS_PORT").is_some_and(|port| port.contains("://"));
+        let port = variables.port("REDIS_PORT")?.filter(|_| url.is_none() || !is_of_a_service);
         let single = Self {
             host: variables.host("REDIS_HOST")?.unwrap_or(defaults.host),
-            port: variables.port("REDIS_PORT")?.unwrap_or(defaults.port),
+            port: port.unwrap_or(defaults.port),
             db: variables.number("REDIS_DB")?.unwrap_or(defaults.db),
             username: variables.text("REDIS_USERNAME"),
             password: variables.text("REDIS_PASSWORD").map(SecretString::from),
             ..Self::default()
         };
-        let mut config = match variables.text("REDIS_URL") {
+        let mut config = match url {
             Some(url) => Self::of(RedisUrl::read(&SecretString::from(url))?, &single),
             None => single,
         };

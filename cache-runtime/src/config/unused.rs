@@ -26,7 +26,8 @@ impl Variables<'_> {
     pub(crate) fn unused(&self, backend: Backend) -> Vec<String> {
         let is_set = |name: &str| self.text(name).is_some();
         let mut advice = Vec::new();
-        if let (false, Some(server)) = (is_set("CACHE_BACKEND"), SERVER.into_iter().find(|name| is_set(name))) {
+        let is_by_default = backend == Backend::Local && !is_set("CACHE_BACKEND");
+        if let (true, Some(server)) = (is_by_default, SERVER.into_iter().find(|name| is_set(name))) {
             advice.push(format!(
                 "{server} is set and CACHE_BACKEND is not, so values are kept in this process; set CACHE_BACKEND to \
                  `redis` or `tiered`, or to `local` if this is meant"
@@ -56,6 +57,7 @@ mod tests {
         let said = unused(&["REDIS_URL"], Backend::Local);
         assert!(said.len() == 1 && said[0].contains("REDIS_URL") && said[0].contains("CACHE_BACKEND"), "{said:?}");
         assert_eq!(unused(&["REDIS_URL", "CACHE_BACKEND"], Backend::Local), [""; 0]);
+        assert_eq!(unused(&["REDIS_URL"], Backend::Redis), [""; 0], "it was chosen by hand");
     }
 
     #[test]

@@ -26,6 +26,10 @@ mod codec {
 }
 
 mod store {
+    /// What a scenario finds has none.
+    #[derive(Clone, Copy)]
+    pub struct Life;
+
     #[derive(Debug, Clone, PartialEq, Eq, Hash)]
     pub struct Namespace(pub &'static str);
 

@@ -65,6 +65,7 @@ impl Builder {
     /// The same; with why the server does not answer, if that is known.
     fn build_during(mut self, outage: Option<Error>) -> Result<Cache> {
         self.check()?;
+        self.advise();
         if self.needs_redis() {
             exposed::warn_if_exposed(&self.redis);
             let clock = self.clock.clone();
@@ -95,6 +96,7 @@ impl Builder {
             clock,
             store,
             coherence,
+            from_env: _,
             on_server: _,
             #[cfg(feature = "test-kit")]
             faults,

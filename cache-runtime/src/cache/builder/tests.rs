@@ -72,6 +72,9 @@ fn what_the_url_leaves_open_the_variables_fill() {
     assert_eq!((builder.redis.host.as_str(), builder.redis.port, builder.redis.db), ("::1", 7000, 3));
     let builder = from(&[("REDIS_URL", "redis://db:6379/0"), ("REDIS_PORT", "7000"), ("REDIS_DB", "3")]).unwrap();
     assert_eq!((builder.redis.port, builder.redis.db), (6379, 0));
+    // Kubernetes writes there the address of a service called `redis`.
+    let builder = from(&[("REDIS_URL", "redis://db"), ("REDIS_PORT", "tcp://10.0.0.1:6380")]).unwrap();
+    assert_eq!(builder.redis.port, 6379);
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
                 Asked::Stale(kept, _) => (one::is_open(kept.life, policy.stale_while_revalidate, now), true),
                 Asked::Nothing(_) | Asked::Unusable => (false, false),
             };
-            if is_hit && (!is_due || inner.claims.claim(&call.full_key, now).is_none()) {
+            if is_hit && (!is_due || inner.claims.claim(&call.full_key, call.epoch(), now).is_none()) {
                 self.serve(index, asked, dues);
             }
         }

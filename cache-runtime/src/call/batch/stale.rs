@@ -98,7 +98,10 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     fn claim(&self, dues: Vec<Due>) -> Vec<(Due, Claim)> {
         let now = self.cache.inner.clock.now();
         let claims = &self.cache.inner.claims;
-        let claim = |due: Due| claims.claim(&self.slots[due.index].call.full_key, now).map(|claim| (due, claim));
+        let claim = |due: Due| {
+            let call = &self.slots[due.index].call;
+            claims.claim(&call.full_key, call.epoch(), now).map(|claim| (due, claim))
+        };
         dues.into_iter().filter_map(claim).collect()
     }
 
