@@ -1,10 +1,11 @@
 //! Runs random work on an embedded cache for a while, prints its budgets and the memory of this process, and
-//! fails if either grows: `cargo run --release -p cache-soak -- 10m`.
+//! fails if a budget is exceeded or memory grows: `cargo run --release -p cache-soak -- 10m`.
 //!
 //! Eight tasks load, set, invalidate by key, tag and pattern, expire, and flood the cache with keys
 //! that nobody asks for twice. Budgets are small, so that everything is evicted all the time.
 
 use std::{
+    fmt,
     process::ExitCode,
     sync::{
         Arc,
@@ -15,14 +16,20 @@ use std::{
 
 use cache_runtime::{Cache, cached};
 
+mod heap;
+
+#[global_allocator]
+static COUNTED: heap::Counted = heap::Counted;
+
 const TASKS: u64 = 8;
 const NEAR_BYTES: u64 = 8 << 20;
 const LOCAL_BYTES: u64 = 32 << 20;
 /// Ids that are asked for again and again.
 const IDS: u64 = 20_000;
-/// What a run may take more in its second half than at most in its first, in KiB: what the
-/// allocator holds back varies.
-const SLACK: u64 = 4 << 10;
+/// What the last quarter of a run may take more than those before it took at most, in KiB.
+const HEAP_SLACK: u64 = 1 << 10;
+/// The same for resident memory, where what the allocator holds back comes and goes.
+const RESIDENT_SLACK: u64 = 4 << 10;
 
 #[derive(Clone)]
 struct Work {
@@ -77,12 +84,58 @@ fn resident() -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Prints a line and returns the resident memory, or what was exceeded.
-async fn look(cache: &Cache, done: u64, at: Duration) -> Result<u64, String> {
-    let (stats, resident) = (cache.stats().await, resident());
+/// Memory at one moment, in KiB.
+struct Memory {
+    /// What is allocated.
+    heap: u64,
+    resident: u64,
+}
+
+impl Memory {
+    fn now() -> Self {
+        Self { heap: heap::in_use(), resident: resident() }
+    }
+}
+
+/// The most that was in use in each quarter of a run, in KiB.
+#[derive(Default)]
+struct Peaks {
+    heap: [u64; 4],
+    resident: [u64; 4],
+}
+
+impl Peaks {
+    fn note(&mut self, quarter: usize, memory: &Memory) {
+        for (peaks, now) in [(&mut self.heap, memory.heap), (&mut self.resident, memory.resident)] {
+            peaks[quarter.min(3)] = peaks[quarter.min(3)].max(now);
+        }
+    }
+
+    /// That the last quarter took no more than those before it, or what grew.
+    fn judge(&self) -> Result<String, String> {
+        for (what, peaks, slack) in [("heap", self.heap, HEAP_SLACK), ("resident", self.resident, RESIDENT_SLACK)] {
+            let [before @ .., last] = peaks;
+            if last > before.into_iter().max().unwrap_or(0) + slack {
+                return Err(format!("memory grows: {peaks:?} KiB at most in the quarters of the run ({what})"));
+            }
+        }
+        Ok(self.to_string())
+    }
+}
+
+impl fmt::Display for Peaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in its quarters at most {:?} KiB allocated, {:?} KiB resident", self.heap, self.resident)
+    }
+}
+
+/// Prints a line and returns what is in use, or what was exceeded.
+async fn look(cache: &Cache, done: u64, at: Duration) -> Result<Memory, String> {
+    let (stats, memory) = (cache.stats().await, Memory::now());
     let (near, local) = (stats.near_bytes, stats.local_entries.unwrap_or(0));
+    let Memory { heap, resident } = memory;
     println!(
-        "{:>6} s {done:>12} steps {resident:>8} KiB resident {near:>10} bytes near {local:>7} entries",
+        "{:>6} s {done:>12} steps {heap:>8} KiB allocated {resident:>8} KiB resident {near:>10} bytes near {local:>7} entries",
         at.as_secs()
     );
     if near > NEAR_BYTES {
@@ -92,7 +145,7 @@ async fn look(cache: &Cache, done: u64, at: Duration) -> Result<u64, String> {
     if local > LOCAL_BYTES / 300 {
         return Err(format!("{local} entries are in the store, more than its budget holds"));
     }
-    Ok(resident)
+    Ok(memory)
 }
 
 async fn soak(length: Duration) -> Result<String, String> {
@@ -102,23 +155,20 @@ async fn soak(length: Duration) -> Result<String, String> {
     let tasks: Vec<_> = (0..TASKS).map(|_| tokio::spawn(work.clone().run())).collect();
 
     let (began, pause) = (Instant::now(), (length / 60).clamp(Duration::from_millis(100), Duration::from_secs(10)));
-    let (mut first, mut second) = (0, 0);
+    let mut peaks = Peaks::default();
     while began.elapsed() < length {
         tokio::time::sleep(pause).await;
         let at = began.elapsed();
-        let resident = look(&cache, work.done.load(Ordering::Relaxed), at).await?;
-        let half = if at < length / 2 { &mut first } else { &mut second };
-        *half = resident.max(*half);
+        let memory = look(&cache, work.done.load(Ordering::Relaxed), at).await?;
+        peaks.note((at.as_secs_f64() / length.as_secs_f64() * 4.0) as usize, &memory);
     }
     work.over.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     }
-    // A short run is over before the first half has seen all that is to come.
-    if length >= Duration::from_secs(60) && second > first + SLACK {
-        return Err(format!("memory grows: {first} KiB at most in the first half, {second} KiB in the second"));
-    }
-    Ok(format!("budgets held; {first} KiB at most in the first half, {second} KiB in the second"))
+    // A short run is over before its first quarters have seen all that is to come.
+    let peaks = if length >= Duration::from_secs(60) { peaks.judge()? } else { peaks.to_string() };
+    Ok(format!("budgets held; {peaks}"))
 }
 
 fn main() -> ExitCode {
