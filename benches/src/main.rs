@@ -58,7 +58,8 @@ const GROUPS: [Group; 12] = [
 
 const USAGE: &str = "usage: cache-benches table [--only GROUP]
        cache-benches instructions [--keep]    compares ours with the file INSTRUCTIONS, or writes it
-       cache-benches hits N [CONTENDER]    N hits and nothing else, for callgrind";
+       cache-benches hits N [CONTENDER]    N hits and nothing else, for callgrind
+       cache-benches redis TASKS N [CONTENDER]    N hits over Redis and nothing else, for a profiler";
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -69,6 +70,8 @@ fn main() {
         ["fill", contender] => memory::fill(contender),
         ["hits", count] => hits::run(number(count), peers::ours::NAME),
         ["hits", count, contender] => hits::run(number(count), contender),
+        ["redis", tasks, count] => over_redis(tasks, count, peers::ours::NAME),
+        ["redis", tasks, count, contender] => over_redis(tasks, count, contender),
         ["instructions"] => compare(),
         ["instructions", "--keep"] => instructions::keep().unwrap_or_else(|message| stop(&message)),
         _ => stop(USAGE),
@@ -80,6 +83,11 @@ fn compare() {
     if !instructions::compare().unwrap_or_else(|message| stop(&message)) {
         exit(1)
     }
+}
+
+fn over_redis(tasks: &str, count: &str, contender: &str) {
+    let hits = redis::hits(number(tasks) as usize, number(count) as usize, contender);
+    hits.unwrap_or_else(|error| stop(&error.to_string()));
 }
 
 fn number(text: &str) -> u64 {

@@ -6,7 +6,7 @@ use cache_test_support::RedisServer;
 use tokio::runtime::Runtime;
 
 use crate::{
-    measure::{Contender, Measured, alternate},
+    measure::{Contender, Measured, alternate, process_time},
     model::{self, ids, threads},
     peers::{bare_redis, cached_redis, ours, ours_redis},
     report::{Better, Outcome},
@@ -88,6 +88,28 @@ fn batch(runtime: &Runtime) -> Outcome {
     let workload = "50 keys at a time, 16 tasks";
     let outcome = Outcome::new("redis batch", workload, "thousand keys a second", Better::Higher, measured);
     nothing_loaded(outcome.at_least(0.85, bare_redis::BATCH), before)
+}
+
+/// Hits of one contender with so many tasks and nothing else, for tools that profile.
+///
+/// # Errors
+///
+/// What kept the server from being reached.
+pub fn hits(tasks: usize, calls: usize, contender: &str) -> Result<(), Box<dyn Error>> {
+    let server = RedisServer::start();
+    let runtime = threads(2);
+    runtime.block_on(connect(&server.url()))?;
+    let before = process_time();
+    let thousands = match contender {
+        bare_redis::NAME => per_second(&runtime, tasks, calls, bare_redis::profile),
+        cached_redis::NAME => per_second(&runtime, tasks, calls, cached_redis::profile),
+        _ => per_second(&runtime, tasks, calls, ours_redis::profile),
+    };
+    let of_a_call = (process_time() - before).as_secs_f64() / calls as f64 * 1e6;
+    println!(
+        "{contender}: {tasks} tasks, {thousands:.1} thousand calls a second, {of_a_call:.2} µs of this process's time a call"
+    );
+    Ok(())
 }
 
 /// A call that the cache could not answer runs its function instead, which is faster than Redis:

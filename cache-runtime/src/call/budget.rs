@@ -38,7 +38,7 @@ impl Budget {
 
     /// An operation that the store itself bounds by the whole time.
     pub(super) async fn spending<T>(&self, operation: impl Future<Output = T>) -> T {
-        if self.left().is_none() {
+        if self.limit.is_none() {
             return operation.await;
         }
         let begun = Instant::now();

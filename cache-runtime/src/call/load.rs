@@ -40,7 +40,8 @@ pub(super) enum Place<S: Shape> {
 impl<S: Shape + 'static> Call<'_, S> {
     /// Answers the call: from the store, by joining a load, or by running `body`.
     ///
-    /// The future is boxed, so that a caller's own stays as small as a hit needs it.
+    /// The future is boxed, so that a caller's own stays as small as a hit needs it. What a hit of the store
+    /// does not come to is in boxes of its own: one of at most a kilobyte is much cheaper to get.
     pub fn load<F>(mut self, body: F) -> Pin<Box<impl Future<Output = S::Return>>>
     where
         F: Future<Output = S::Return>,
@@ -58,7 +59,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             registry::note_type::<S::Value>(&self.cache, function);
         }
         if let Some(grant) = scope::take_grant::<Grant>(&self.full_key) {
-            return self.run_and_keep(*grant, None, body).await;
+            return Box::pin(self.run_and_keep(*grant, None, body)).await;
         }
         match self.scope {
             Scope::Disabled => return self.run(None, body).await,
@@ -78,7 +79,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             asked => asked,
         };
         self.count(Count::Miss);
-        self.join_or_lead(asked, body).await
+        Box::pin(self.join_or_lead(asked, body)).await
     }
 
     async fn join_or_lead<F>(&mut self, asked: Asked<S>, body: F) -> S::Return

@@ -18,6 +18,9 @@ use super::names::{hex, parse_token};
 
 const TOKEN: Range<usize> = 10..42;
 
+/// A number of so many digits is no greater than a `u64`.
+const SAFE_DIGITS: usize = 19;
+
 /// More than the text of any format takes.
 const LONGEST_FORMAT: usize = 64;
 
@@ -128,9 +131,17 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let len = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let digits = self.take(len).filter(|digits| !digits.is_empty())?;
-        digits.iter().try_fold(0, |number: u64, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+        let (mut number, mut len) = (0_u64, 0);
+        while let Some(digit) = self.0.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            number = if len < SAFE_DIGITS {
+                number * 10 + u64::from(digit)
+            } else {
+                number.checked_mul(10)?.checked_add(u64::from(digit))?
+            };
+            len += 1;
+        }
+        self.0 = &self.0[len..];
+        (len > 0).then_some(number)
     }
 
     fn shape(&mut self) -> Option<u64> {

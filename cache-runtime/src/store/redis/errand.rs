@@ -35,7 +35,7 @@ use super::{
     fault,
     node::Node,
     scripts::Call,
-    session::{Session, Undo, checked, in_runtime},
+    session::{Session, Undo, checked},
     topology::{Map, Redirect, Topology},
 };
 
@@ -131,7 +131,6 @@ impl Topology {
 
     /// Sends calls wherever their names are. Dropped half-way, each may have been applied or not.
     pub(super) async fn run(self: &Arc<Self>, errand: &Errand<'_>, calls: &[Call]) -> Result<Done> {
-        in_runtime()?;
         let deadline = errand.begun + self.limit();
         let mut done = Done {
             answers: vec![Value::Nil; calls.len()],
@@ -156,7 +155,7 @@ impl Topology {
                 break;
             }
             if let Some(address) = open.moved_to.take() {
-                self.look_at(address, deadline).await?;
+                Box::pin(self.look_at(address, deadline)).await?;
             }
         }
         Err(Error::unavailable(BACKEND, "the names are being moved from node to node of the cluster"))
@@ -171,14 +170,23 @@ impl Topology {
         legs: &[Leg],
         done: &mut Done,
     ) -> Result<Open> {
-        let sessions = join_all(legs.iter().map(|leg| self.begin(map, &leg.node, errand))).await;
+        // One leg goes by itself: mostly there is no other, and nothing is set up for more.
+        let mut sessions = match legs {
+            [leg] => vec![self.begin(map, &leg.node, errand).await],
+            _ => Box::pin(join_all(legs.iter().map(|leg| self.begin(map, &leg.node, errand)))).await,
+        };
         done.number = match sessions.first() {
             Some(Ok(session)) if !map.is_cluster() => session.link().number(),
             _ => self.number_of_now(map),
         };
-        let trips = sessions.into_iter().zip(legs).map(|(session, leg)| leg.travel(session, calls));
+        let came = match (legs, &mut sessions[..]) {
+            ([leg], [session]) => vec![leg.travel(session, calls).await],
+            (legs, sessions) => {
+                Box::pin(join_all(legs.iter().zip(sessions).map(|(leg, session)| leg.travel(session, calls)))).await
+            }
+        };
         let (mut open, mut failure) = (Open::default(), None);
-        for (came, leg) in join_all(trips).await.into_iter().zip(legs) {
+        for (came, leg) in came.into_iter().zip(legs) {
             match came {
                 Ok((answers, link, undo)) => {
                     done.undo.extend(undo);
@@ -240,8 +248,8 @@ fn legs(map: &Map, calls: &[Call], open: Vec<(usize, Option<Address>)>) -> Resul
 
 impl Leg {
     /// What is answered, over which link, and how it is taken back.
-    async fn travel(&self, session: Result<Session>, calls: &[Call]) -> Result<(Vec<Value>, u64, Vec<Undo>)> {
-        let mut session = session?;
+    async fn travel(&self, session: &mut Result<Session>, calls: &[Call]) -> Result<(Vec<Value>, u64, Vec<Undo>)> {
+        let session = session.as_mut().map_err(|error| error.clone())?;
         let calls: Vec<&Call> = self.calls.iter().map(|&place| &calls[place]).collect();
         let (answers, undo) = session.answers(&calls, self.asking).await?;
         Ok((answers, session.link().number(), undo))

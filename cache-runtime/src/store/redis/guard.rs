@@ -47,7 +47,7 @@ impl Topology {
         } else {
             let names = Names::of(errand.space);
             let keys = vec![names.run(), names.nonce(), names.clock()];
-            session.call(Call::new(&GUARD, keys).show(new_token()?)).await?;
+            Box::pin(session.call(Call::new(&GUARD, keys).show(new_token()?))).await?;
         }
         session.link().set_guarded(errand.space);
         Ok(())

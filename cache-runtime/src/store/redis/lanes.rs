@@ -40,7 +40,7 @@ use crate::{
 
 use super::{
     BACKEND, answer, breaker::Purpose, errand::Errand, fault, names::Names, node::Node, read::Stamps, scripts::Call,
-    topology::Topology,
+    session::in_runtime, topology::Topology,
 };
 
 /// How many reads are under way at once. More would leave fewer to join; with one alone, a large
@@ -83,7 +83,10 @@ struct Traffic {
 /// One read that waits for its trip.
 struct Ask {
     space: Namespace,
-    keys: Vec<Box<str>>,
+    /// What the values are named; taken by the trip.
+    names: Vec<String>,
+    /// How many these are.
+    len: usize,
     tags: Vec<Box<str>>,
     answer: oneshot::Sender<Result<Seen>>,
 }
@@ -114,12 +117,14 @@ impl Lanes {
     ) -> Result<Seen> {
         // Not among those that wait: it would be told the same later.
         node.pool.admit(Purpose::Serve)?;
+        // In boxes, so that the future of a read that waits has no room for them.
         if keys.len() > LONE_KEYS {
-            return alone(topology, space, keys, tags, begun).await;
+            return Box::pin(alone(topology, space, keys, tags, begun)).await;
         }
+        in_runtime()?;
         match node.lanes.turn(topology, space, keys, tags) {
             Turn::Now(lane) => {
-                let seen = alone(topology, space, keys, tags, begun).await;
+                let seen = Box::pin(alone(topology, space, keys, tags, begun)).await;
                 drop(lane);
                 seen
             }
@@ -140,8 +145,8 @@ impl Lanes {
             return Turn::Now(Lane { lanes: Arc::clone(self), topology: Arc::clone(topology) });
         }
         let (answer, answered) = oneshot::channel();
-        let keys = keys.iter().map(|key| (*key).into()).collect();
-        traffic.waiting.push_back(Ask { space: space.clone(), keys, tags: tags.to_vec(), answer });
+        let names = values(space, keys);
+        traffic.waiting.push_back(Ask { space: space.clone(), names, len: keys.len(), tags: tags.to_vec(), answer });
         Turn::Later(answered)
     }
 
@@ -158,13 +163,12 @@ impl Traffic {
         let mut others = VecDeque::new();
         let mut keys = 0;
         for ask in self.waiting.drain(..) {
-            let joins =
-                group.first().is_none_or(|first| first.space == ask.space && keys + ask.keys.len() <= MOST_KEYS);
+            let joins = group.first().is_none_or(|first| first.space == ask.space && keys + ask.len <= MOST_KEYS);
             if ask.answer.is_closed() {
                 continue;
             }
             if joins {
-                keys += ask.keys.len();
+                keys += ask.len;
                 group.push(ask);
             } else {
                 others.push_back(ask);
@@ -192,6 +196,11 @@ impl Drop for Lane {
     }
 }
 
+/// What the values of these keys are named.
+fn values(space: &Namespace, keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|key| Names::of(space).value(key)).collect()
+}
+
 /// A trip for one caller.
 async fn alone(
     topology: &Arc<Topology>,
@@ -202,27 +211,27 @@ async fn alone(
 ) -> Result<Seen> {
     let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
     let errand = Errand::new(space, Purpose::Serve, begun);
-    let (trip, values) = travel(topology, &errand, keys.iter().copied(), &tags).await?;
+    let (trip, values) = travel(topology, &errand, values(space, keys), &tags).await?;
     Ok(Seen { trip: Arc::new(trip), values })
 }
 
 /// A trip for several callers.
-async fn together(lane: Lane, group: Vec<Ask>) {
+async fn together(lane: Lane, mut group: Vec<Ask>) {
     let topology = Arc::clone(&lane.topology);
+    let names = group.iter_mut().flat_map(|ask| std::mem::take(&mut ask.names)).collect();
     let mut tags: Vec<&str> = group.iter().flat_map(|ask| &ask.tags).map(|tag| &**tag).collect();
     tags.sort_unstable();
     tags.dedup();
     let Some(first) = group.first() else { return };
-    let keys = group.iter().flat_map(|ask| &ask.keys).map(|key| &**key);
     let errand = Errand::new(&first.space, Purpose::Serve, Instant::now());
-    let answered = travel(&topology, &errand, keys, &tags).await;
+    let answered = travel(&topology, &errand, names, &tags).await;
     // The next ones go while these are told.
     drop(lane);
     match answered {
         Ok((trip, values)) => {
             let (trip, mut values) = (Arc::new(trip), values.into_iter());
-            for Ask { keys, answer, .. } in group {
-                let values = values.by_ref().take(keys.len()).collect();
+            for Ask { len, answer, .. } in group {
+                let values = values.by_ref().take(len).collect();
                 let _ = answer.send(Ok(Seen { trip: Arc::clone(&trip), values }));
             }
         }
@@ -232,17 +241,14 @@ async fn together(lane: Lane, group: Vec<Ask>) {
 
 /// Asks for the stamps and the values: on one server in one command, so that all are of one
 /// instant; in a cluster for each name by itself, since they are in different slots.
-async fn travel<'k>(
+async fn travel(
     topology: &Arc<Topology>,
     errand: &Errand<'_>,
-    keys: impl Iterator<Item = &'k str>,
+    values: Vec<String>,
     tags: &[&str],
 ) -> Result<(Trip, Vec<Value>)> {
-    let names = Names::of(errand.space);
-    let stamps = names.stamps(tags.iter().copied());
-    let stamps_len = stamps.len();
-    let values: Vec<String> = keys.map(|key| names.value(key)).collect();
-    let values_len = values.len();
+    let stamps = Names::of(errand.space).stamps(tags.iter().copied());
+    let (stamps_len, values_len) = (stamps.len(), values.len());
     let answered = if topology.is_cluster() {
         let gets = values.into_iter().map(|name| Call::command("GET", vec![name]));
         let calls: Vec<Call> = gets.chain([Call::command("MGET", stamps)]).collect();
@@ -277,8 +283,8 @@ mod tests {
 
     fn ask(space: &str, keys: usize) -> (Ask, oneshot::Receiver<Result<Seen>>) {
         let (answer, answered) = oneshot::channel();
-        let keys = (0..keys).map(|key| key.to_string().into()).collect();
-        (Ask { space: Namespace::new(space), keys, tags: Vec::new(), answer }, answered)
+        let names = vec![String::new(); keys];
+        (Ask { space: Namespace::new(space), names, len: keys, tags: Vec::new(), answer }, answered)
     }
 
     #[test]
@@ -298,7 +304,7 @@ mod tests {
         let (asks, mut answers): (VecDeque<_>, Vec<_>) = (0..100).map(|_| ask("a", LONE_KEYS)).unzip();
         drop(answers.drain(10..20));
         let mut traffic = Traffic { under_way: 1, waiting: asks };
-        let first: usize = traffic.next().iter().map(|ask| ask.keys.len()).sum();
+        let first: usize = traffic.next().iter().map(|ask| ask.len).sum();
         assert_eq!(first, MOST_KEYS);
         let mut left = 0;
         while traffic.under_way > 0 {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bb8_redis::redis::aio::MultiplexedConnection;
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::store::Namespace;
@@ -47,7 +48,7 @@ struct LinkState {
     struck: AtomicU64,
     /// Trips that are under way.
     busy: AtomicU32,
-    guarded: RwLock<HashSet<Namespace>>,
+    guarded: RwLock<HashSet<Namespace, RandomState>>,
     /// The server's run, where it matters.
     run_id: Option<RunId>,
 }

@@ -20,7 +20,7 @@ use super::{
     lanes::{Lanes, Seen, Trip},
     names::{Names, new_token, parse_token},
     scripts::{Call, ENSURE},
-    session::in_runtime,
+    topology::Map,
 };
 
 /// How much longer a tag's stamp lives than the entries that depend on it. Losing it early costs
@@ -90,8 +90,8 @@ pub(super) fn ensured<'t>(answer: Value, tags: impl IntoIterator<Item = &'t str>
 const ATTEMPTS: usize = 2;
 
 impl RedisStore {
+    /// What a hit does not come to is in boxes, so that its future is small.
     pub(super) async fn read(&self, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Result<Reading> {
-        in_runtime()?;
         self.tracking.keep_up();
         let begun = Instant::now();
         for _ in 0..ATTEMPTS {
@@ -103,9 +103,7 @@ impl RedisStore {
         Err(interrupted())
     }
 
-    /// Values and stamps. In a cluster each node's values are read through its lanes, with the stamps each
-    /// time; any of these stamps is younger than the call, so one says of all values whether
-    /// they are valid.
+    /// Values and stamps.
     pub(super) async fn look(
         &self,
         space: &Namespace,
@@ -113,14 +111,30 @@ impl RedisStore {
         tags: &[Box<str>],
         begun: Instant,
     ) -> Result<Seen> {
+        let map = self.topology.map(begun + self.topology.limit()).await?;
+        match map.only_node() {
+            Some(node) => Lanes::read(&self.topology, node, space, keys, tags, begun).await,
+            None => Box::pin(self.look_in_cluster(&map, space, keys, tags, begun)).await,
+        }
+    }
+
+    /// Each node's values are read through its lanes, with the stamps each time; any of these stamps is
+    /// younger than the call, so one says of all values whether they are valid.
+    async fn look_in_cluster(
+        &self,
+        map: &Map,
+        space: &Namespace,
+        keys: &[&str],
+        tags: &[Box<str>],
+        begun: Instant,
+    ) -> Result<Seen> {
         let topology = &self.topology;
-        let map = topology.map(begun + topology.limit()).await?;
-        if !map.is_cluster() || keys.is_empty() {
-            let node = map.node_of(&Names::of(space).nonce())?;
-            return Lanes::read(topology, node, space, keys, tags, begun).await;
+        let of_stamps = map.node_of(&Names::of(space).nonce())?;
+        if keys.is_empty() {
+            return Lanes::read(topology, of_stamps, space, keys, tags, begun).await;
         }
         // Without the stamps nothing that is read is of use.
-        map.node_of(&Names::of(space).nonce())?.pool.admit(Purpose::Serve)?;
+        of_stamps.pool.admit(Purpose::Serve)?;
         let parts = map.by_node(keys.iter().map(|key| Names::of(space).value(key)))?;
         if let [(node, _)] = &parts[..] {
             return Lanes::read(topology, node, space, keys, tags, begun).await;
@@ -155,7 +169,7 @@ impl RedisStore {
             Some(stamps) => stamps,
             None => {
                 let errand = Errand::new(space, Purpose::Serve, begun).since(trip.number);
-                let Some(stamps) = self.complete(&errand, all().collect()).await? else { return Ok(None) };
+                let Some(stamps) = Box::pin(self.complete(&errand, all().collect())).await? else { return Ok(None) };
                 completed = stamps;
                 &completed
             }

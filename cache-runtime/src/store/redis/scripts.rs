@@ -61,6 +61,10 @@ scripts! {
     INCREMENT = false, ["lib_seen.lua", "increment.lua"];
 }
 
+/// What a command has besides keys and arguments: its name, and a script's digest and count of keys.
+const WORDS: usize = 3;
+const WORDS_LEN: usize = 64;
+
 /// One call of a script or of a command. All its names are in one slot.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -132,13 +136,11 @@ impl Call {
     }
 
     fn in_words(&self, eval: &str, text: impl Fn(&'static Script) -> &'static str) -> Cmd {
-        let mut cmd = match self.what {
-            What::Script(script) => {
-                let mut cmd = redis::cmd(eval);
-                cmd.arg(text(script)).arg(self.keys.len());
-                cmd
-            }
-            What::Command(name) => redis::cmd(name),
+        let len: usize = self.keys.iter().map(String::len).chain(self.args.iter().map(Vec::len)).sum();
+        let mut cmd = Cmd::with_capacity(self.keys.len() + self.args.len() + WORDS, len + WORDS_LEN);
+        match self.what {
+            What::Script(script) => cmd.arg(eval).arg(text(script)).arg(self.keys.len()),
+            What::Command(name) => cmd.arg(name),
         };
         for key in &self.keys {
             cmd.arg(key);

@@ -29,8 +29,14 @@ impl Session {
     pub(super) async fn begin(pool: &Arc<Pool>, purpose: Purpose, begun: Instant) -> Result<Self> {
         in_runtime()?;
         pool.admit(purpose)?;
-        let deadline = begun + pool.limit();
-        let error = match tokio::time::timeout_at(deadline, pool.link()).await {
+        match pool.ready() {
+            Some(link) => Ok(Self::on(pool, link, begun)),
+            None => Box::pin(Self::connect(pool, begun)).await,
+        }
+    }
+
+    async fn connect(pool: &Arc<Pool>, begun: Instant) -> Result<Self> {
+        let error = match tokio::time::timeout_at(begun + pool.limit(), pool.link()).await {
             Ok(Ok(link)) => return Ok(Self::on(pool, link, begun)),
             Ok(Err(error)) => error,
             Err(_) => fault::timeout(pool.limit()),
@@ -82,7 +88,8 @@ impl Session {
         let mut answers = self.send_all(calls.iter().map(|call| call.by_digest()), asking).await?;
         let again = unknown_scripts(calls, &answers);
         if !again.is_empty() {
-            let second = self.send_all(again.iter().map(|&index| calls[index].by_source()), asking).await?;
+            let sources = again.iter().map(|&index| calls[index].by_source());
+            let second = Box::pin(self.send_all(sources, asking)).await?;
             for (index, answer) in again.into_iter().zip(second) {
                 answers[index] = answer;
             }
@@ -112,12 +119,7 @@ impl Session {
 
     /// One command.
     pub(super) async fn command(&mut self, command: Cmd) -> Result<Value> {
-        let trip = self.link.trip();
-        let answered = tokio::time::timeout_at(self.deadline, self.link.connection.send_packed_command(&command)).await;
-        drop(trip);
-        let answer = self.answered(answered)?;
-        self.note_answers(std::slice::from_ref(&answer));
-        checked(answer)
+        checked(self.send_one(&command).await?)
     }
 
     /// Removes what has these names and returns how much that was. In a cluster names are of different
@@ -152,10 +154,24 @@ impl Session {
         self.outage_in(&answers).map_or(Ok(()), Err)
     }
 
+    /// One command. What is answered may be an error of the server.
+    async fn send_one(&mut self, command: &Cmd) -> Result<Value> {
+        let trip = self.link.trip();
+        let answered = tokio::time::timeout_at(self.deadline, self.link.connection.send_packed_command(command)).await;
+        drop(trip);
+        let answer = self.answered(answered)?;
+        self.note_answers(std::slice::from_ref(&answer));
+        Ok(answer)
+    }
+
     /// Several commands in one round trip. An error that the server answers to one of them is
     /// among the answers.
     async fn send(&mut self, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>> {
-        let mut pipeline = Pipeline::new();
+        let commands: Vec<Cmd> = commands.into_iter().collect();
+        if let [only] = &commands[..] {
+            return Ok(vec![self.send_one(only).await?]);
+        }
+        let mut pipeline = Pipeline::with_capacity(commands.len());
         for command in commands {
             pipeline.add_command(command);
         }

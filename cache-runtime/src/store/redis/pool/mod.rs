@@ -115,9 +115,14 @@ impl Pool {
         })
     }
 
-    /// A link that is not known to be broken: one that is there, else one that is made now.
+    /// A link that is there and not known to be broken.
+    pub(super) fn ready(&self) -> Option<Link> {
+        self.shared.ready()
+    }
+
+    /// One that is ready, else one that is made now.
     pub(super) async fn link(&self) -> Result<Link> {
-        if let Some(link) = self.shared.ready() {
+        if let Some(link) = self.ready() {
             return Ok(link);
         }
         // Each broken link that is handed back leaves the pool, so one round more than there

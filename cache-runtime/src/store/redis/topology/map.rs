@@ -53,6 +53,11 @@ impl Map {
         &self.nodes
     }
 
+    /// The one server, unless this is a cluster.
+    pub(in crate::store::redis) fn only_node(&self) -> Option<&Arc<Node>> {
+        self.nodes.first().filter(|_| self.slots.is_none())
+    }
+
     /// Whoever has this name.
     pub(in crate::store::redis) fn node_of(&self, name: &str) -> Result<&Arc<Node>> {
         let node = match &self.slots {

@@ -127,9 +127,13 @@ impl Topology {
     /// The map that is in use; the first one is waited for.
     pub(super) async fn map(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Map>> {
         self.keep_looking();
-        if let Some(map) = self.map_or_failure() {
-            return map;
+        match self.map_or_failure() {
+            Some(map) => map,
+            None => Box::pin(self.first_map(deadline)).await,
         }
+    }
+
+    async fn first_map(&self, deadline: Instant) -> Result<Arc<Map>> {
         in_runtime()?;
         let mut known = self.known.subscribe();
         let first = known.wait_for(|known| known.failure.is_some() || !known.map.nodes().is_empty());
