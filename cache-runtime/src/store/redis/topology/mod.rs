@@ -34,7 +34,7 @@ mod slot;
 
 pub(super) use look::find_layout;
 pub(super) use map::Map;
-pub(super) use redirect::{Redirect, is_half_moved};
+pub(super) use redirect::{Redirect, is_half_moved, is_redirect};
 pub(super) use slot::{SLOTS, slot_of};
 
 /// Knows which node has which names, and finds out when that changes.
