@@ -143,7 +143,9 @@
 //! # What nothing protects against
 //!
 //! The death of a process whose invalidation was not acknowledged yet: others see the old value
-//! until its ttl ends. Two Redis servers that both take writes after a failover. `redis-cli DEL`
+//! until its ttl ends. Two Redis servers that both take writes after a failover. A master that is made a
+//! replica by hand while its connections stay open: it goes on to answer reads, with what its new master has;
+//! sentinels close them, and a node of a cluster sends its callers away. `redis-cli DEL`
 //! of a value removes it, but not the lease of a load that is running. A `None` that is cached
 //! under `negative_ttl` carries the tags of the arguments only, since there is no value to take
 //! others from. A call that is held and not polled, as a branch of a `select!` that waits elsewhere,

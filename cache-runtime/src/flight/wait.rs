@@ -107,3 +107,65 @@ impl Drop for Wait {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::any::TypeId;
+
+    use futures_util::future::FutureExt as _;
+
+    use super::*;
+    use crate::{epoch::Epochs, flight::Seat};
+
+    /// A caller that waits for a leader who has closed the flight for its fill.
+    struct Closed {
+        flights: Arc<Flights>,
+        epoch: Epoch,
+        leader: Lead,
+        waiter: Wait,
+    }
+
+    impl Closed {
+        fn new() -> Self {
+            let (flights, epoch) = (Arc::new(Flights::new()), Epochs::new().of([Epochs::key("app:n")]));
+            let leader = lead(&flights, epoch);
+            leader.begin_attempt();
+            let Seat::Wait(waiter) = join(&flights, epoch) else { panic!("it waits") };
+            leader.close();
+            Self { flights, epoch, leader, waiter }
+        }
+    }
+
+    fn join(flights: &Arc<Flights>, epoch: Epoch) -> Seat {
+        flights.join(&"app:n".into(), TypeId::of::<()>(), epoch)
+    }
+
+    fn lead(flights: &Arc<Flights>, epoch: Epoch) -> Lead {
+        let Seat::Lead(lead) = join(flights, epoch) else { panic!("nobody leads yet") };
+        lead
+    }
+
+    /// 1. A leads, and B waits. 2. A closes the flight for its fill. 3. C calls and leads another flight. 4. A goes
+    ///    away without an answer. 5. B must not lead beside C.
+    #[tokio::test]
+    async fn who_waits_for_a_closed_flight_that_comes_to_nothing_goes_on_in_the_present_one() {
+        let Closed { flights, epoch, leader, waiter } = Closed::new();
+        let present = lead(&flights, epoch);
+        let mut waiting = std::pin::pin!(waiter.wait(|| epoch));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(leader);
+        assert!(waiting.as_mut().now_or_never().is_none(), "it loads beside the present flight");
+        present.begin_attempt();
+        present.end(Some(Outcome::None), || false);
+        assert!(matches!(waiting.await, Waited::Outcome(Outcome::None)));
+    }
+
+    /// The same, and C comes last: it finds B.
+    #[tokio::test]
+    async fn who_takes_over_from_a_closed_flight_is_found_by_those_who_call_then() {
+        let Closed { flights, epoch, leader, waiter } = Closed::new();
+        drop(leader);
+        let Waited::Lead(_taken) = waiter.wait(|| epoch).await else { panic!("nobody else loads") };
+        assert!(matches!(join(&flights, epoch), Seat::Wait(_)), "it loads beside the one who took over");
+    }
+}

@@ -1,7 +1,8 @@
-//! A server that lets clients log in and then answers every command in one way: for states in
-//! which a real server is hard to catch, such as loading its snapshot.
+//! A server that lets clients log in and then answers as it is told: for states in which a real server is
+//! hard to catch, such as loading its snapshot.
 
 use std::{
+    fmt,
     io::{self, BufRead, BufReader, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -20,9 +21,11 @@ struct State {
     script: Mutex<Script>,
 }
 
-#[derive(Debug)]
+/// What is answered to a command, given with its arguments.
+type Answer = dyn FnMut(&[String]) -> String + Send;
+
 struct Script {
-    answer: String,
+    answer: Box<Answer>,
     commands: u64,
     accepted: u64,
     closed: bool,
@@ -34,10 +37,17 @@ impl FakeServer {
     /// `-LOADING Redis is loading the dataset in memory`.
     #[must_use]
     pub fn answering(line: &str) -> Self {
+        let answer = format!("{line}\r\n");
+        Self::answering_by(move |_| answer.clone())
+    }
+
+    /// Answers every command but those of the handshake with what this makes of the command and its arguments,
+    /// line ends included. One command at a time is answered.
+    #[must_use]
+    pub fn answering_by(answer: impl FnMut(&[String]) -> String + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let script =
-            Script { answer: format!("{line}\r\n"), commands: 0, accepted: 0, closed: false, open: Vec::new() };
+        let script = Script { answer: Box::new(answer), commands: 0, accepted: 0, closed: false, open: Vec::new() };
         let state = Arc::new(State { script: Mutex::new(script) });
         let weak = Arc::downgrade(&state);
         thread::spawn(move || accept(&listener, &weak));
@@ -63,6 +73,12 @@ impl FakeServer {
     }
 }
 
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("commands", &self.commands).finish_non_exhaustive()
+    }
+}
+
 impl Drop for FakeServer {
     fn drop(&mut self) {
         let open = {
@@ -81,13 +97,14 @@ impl State {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer_to(&self, command: &str) -> String {
-        if matches!(command, "HELLO" | "AUTH" | "SELECT" | "CLIENT") {
+    fn answer_to(&self, command: &[String]) -> String {
+        let name = command.first().map(String::as_str).unwrap_or_default();
+        if matches!(name, "HELLO" | "AUTH" | "SELECT" | "CLIENT") {
             return "+OK\r\n".to_owned();
         }
         let mut script = self.script();
         script.commands += 1;
-        script.answer.clone()
+        (script.answer)(command)
     }
 }
 
@@ -118,17 +135,18 @@ fn serve(state: &State, client: TcpStream) -> io::Result<()> {
     }
 }
 
-/// The name of the next command: `*2\r\n$4\r\nAUTH\r\n…`.
-fn read_command(reader: &mut impl BufRead) -> io::Result<String> {
-    let mut name = String::new();
-    for index in 0..number_after(reader, "*")? {
+/// The next command, its name in capitals: `*2\r\n$4\r\nAUTH\r\n…`.
+fn read_command(reader: &mut impl BufRead) -> io::Result<Vec<String>> {
+    let mut command = Vec::new();
+    for _ in 0..number_after(reader, "*")? {
         let mut bytes = vec![0; number_after(reader, "$")? + 2];
         reader.read_exact(&mut bytes)?;
-        if index == 0 {
-            name = String::from_utf8_lossy(&bytes[..bytes.len() - 2]).to_ascii_uppercase();
-        }
+        command.push(String::from_utf8_lossy(&bytes[..bytes.len() - 2]).into_owned());
     }
-    Ok(name)
+    if let Some(name) = command.first_mut() {
+        name.make_ascii_uppercase();
+    }
+    Ok(command)
 }
 
 fn number_after(reader: &mut impl BufRead, kind: &str) -> io::Result<usize> {

@@ -260,7 +260,7 @@ impl Open {
     /// Puts answers where they belong and keeps what another node is to be asked for.
     fn sort(&mut self, map: &Map, leg: &Leg, answers: Vec<Value>, into: &mut [Value]) {
         for (&place, answer) in leg.calls.iter().zip(answers) {
-            match Redirect::of(&answer).filter(|_| map.is_cluster()) {
+            match Redirect::of(&answer, leg.node.address()).filter(|_| map.is_cluster()) {
                 None => into[place] = answer,
                 Some(Redirect::Ask(address)) => self.calls.push((place, Some(address))),
                 Some(Redirect::Moved(address)) => {

@@ -13,7 +13,7 @@ use crate::{
     task,
 };
 
-use super::{answer, breaker::Purpose, fault, link::Link, pool::Pool, scripts::Call, topology::Redirect};
+use super::{answer, breaker::Purpose, fault, link::Link, pool::Pool, scripts::Call, topology::is_redirect};
 
 /// A link for the length of one operation, which has one deadline: connecting, the restart guard and
 /// whatever is sent again included.
@@ -137,7 +137,7 @@ impl Session {
         });
         let answers = self.send_all(unlinks, true).await?;
         // What has gone to another node is found there, or the layout has changed.
-        let here = answers.into_iter().filter(|answer| Redirect::of(answer).is_none());
+        let here = answers.into_iter().filter(|answer| !is_redirect(answer));
         here.map(|answer| answer::count(&checked(answer)?, "UNLINK")).sum()
     }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::{stats::BreakerState, store::conformance::Load};
 
 mod moving;
+mod sweeping;
 mod takeover;
 
 /// One for all tests that lose no master and move no slot: it takes seconds to come up.

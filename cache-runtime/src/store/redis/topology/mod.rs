@@ -34,7 +34,7 @@ mod slot;
 
 pub(super) use look::find_layout;
 pub(super) use map::Map;
-pub(super) use redirect::{Redirect, is_half_moved};
+pub(super) use redirect::{Redirect, is_half_moved, is_redirect};
 pub(super) use slot::{SLOTS, slot_of};
 
 /// Knows which node has which names, and finds out when that changes.
@@ -260,4 +260,24 @@ fn worse(one: BreakerState, other: BreakerState) -> BreakerState {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1. A call takes the map that is in use. 2. Another one takes its place. 3. The call goes where the first one says.
+    /// 4. A fill goes where the second one says.
+    #[tokio::test]
+    async fn nothing_vouches_for_what_went_by_a_map_that_was_replaced_meanwhile() {
+        let nobody = vec![Address::new("127.0.0.1", 1)];
+        let topology = Topology::new(&RedisConfig { cluster: nobody, ..RedisConfig::default() }, None).unwrap();
+        let in_use = || Arc::clone(&topology.known.borrow().map);
+        let (before, link) = (in_use(), link::next_number());
+        assert!(before.vouches(link, topology.number_of_now(&before)));
+        let next = Map::of_cluster(Vec::new(), Vec::new()).numbered();
+        topology.known.send_modify(|known| known.map = Arc::new(next));
+        assert!(!in_use().vouches(link, topology.number_of_now(&before)), "it went where the slot was before");
+        assert!(in_use().vouches(link, topology.number_of_now(&in_use())));
+    }
 }

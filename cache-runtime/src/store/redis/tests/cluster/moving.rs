@@ -13,7 +13,10 @@ struct Moving {
 
 impl Moving {
     async fn new() -> Self {
-        let cluster = RedisCluster::of_masters();
+        Self::on(RedisCluster::of_masters()).await
+    }
+
+    async fn on(cluster: RedisCluster) -> Self {
         let on = Setup::fixture(&config_of(&cluster)).await;
         let key = key_at(&cluster, &on, false);
         let slot = cluster.slot_of(&names(&on).value(&key));
@@ -126,4 +129,27 @@ async fn a_pattern_finds_what_is_on_its_way() {
         moving.cluster.end_move(moving.slot, from, to);
         assert_eq!(filled(on, &load).await, Filled::Rejected, "{moved:?}");
     }
+}
+
+/// Behind a forwarding of ports, nodes may be told to leave their hosts out of what they say.
+#[tokio::test]
+async fn nodes_that_tell_no_hosts_are_where_they_were_asked() {
+    let cluster = RedisCluster::of_masters();
+    for node in cluster.masters() {
+        assert_eq!(node.cli(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"]), "OK");
+    }
+    let moving = Moving::on(cluster).await;
+    let (on, key) = (&moving.on, &moving.key);
+    on.put(key, "1", &["t"]).await;
+    let (from, to) = moving.ends();
+    moving.cluster.begin_move(moving.slot, to);
+    moving.cluster.move_names(&[&moving.value()], from, to);
+    let refused = from.cli(&["GET", &moving.value()]);
+    assert!(refused.ends_with(&format!(" :{}", to.port())), "{refused}");
+    assert_eq!(on.text(key).await.as_deref(), Some("1"), "by ASK");
+    moving.cluster.end_move(moving.slot, from, to);
+    assert_eq!(on.text(key).await.as_deref(), Some("1"), "by MOVED");
+    on.put(key, "2", &["t"]).await;
+    assert_eq!(on.invalidate_pattern("key*").await, 1);
+    assert_eq!(on.store.breaker().unwrap().openings, 0);
 }

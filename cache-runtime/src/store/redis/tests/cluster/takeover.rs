@@ -69,6 +69,52 @@ async fn a_tag_whose_stamp_is_lost_in_a_takeover_stays_invalid() {
     assert_eq!(on.text(&key).await, None);
 }
 
+/// The replica of a master that is alive hears of nothing any more.
+fn shut_out<'a>(cluster: &'a RedisCluster, master: &RedisServer) -> &'a RedisServer {
+    let place = cluster.masters().iter().position(|node| node.port() == master.port()).unwrap();
+    let replica = &cluster.replicas()[place];
+    let _ = master.cli(&["WAIT", "1", "5000"]);
+    assert_eq!(replica.cli(&["CONFIG", "SET", "masterauth", "another"]), "OK");
+    let _ = master.cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    replica
+}
+
+/// Makes a replica the master, as an operator does.
+fn promote(cluster: &RedisCluster, slot: u16, replica: &RedisServer, master: &RedisServer) {
+    assert_eq!(replica.cli(&["CLUSTER", "FAILOVER", "TAKEOVER"]), "OK");
+    cluster.wait_for_takeover(slot, master);
+}
+
+/// 1. An invalidation is acknowledged by A and reaches no replica.
+/// 2. B is promoted; A becomes its replica, and gets back what the invalidation had removed.
+/// 3. A is promoted again. It has run all the time, and nobody has asked B for anything.
+#[tokio::test]
+async fn a_master_that_was_a_replica_for_a_while_is_another_run() {
+    let cluster = RedisCluster::start();
+    let on = Setup::fixture(&config_of(&cluster)).await;
+    let (space, key) = (on.space.clone(), key_at(&cluster, &on, false));
+    on.put(&key, "old", &["t"]).await;
+    let name = names(&on).value(&key);
+    let (slot, a) = (cluster.slot_of(&name), cluster.node_of(&name));
+    let b = shut_out(&cluster, a);
+    assert_eq!(on.invalidate(&[&key]).await, 1);
+    drop(on);
+
+    promote(&cluster, slot, b, a);
+    let has_it_back = || a.cli(&["KEYS", "*"]).lines().any(|stored| stored == name);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !has_it_back() {
+        assert!(Instant::now() < until, "A does not follow B");
+        tokio::time::sleep(Duration::from_millis(10)).await; // between two looks
+    }
+    promote(&cluster, slot, a, b);
+
+    let mut on = Setup::fixture(&config_of(&cluster)).await;
+    on.space = space;
+    recovers(&on, &key).await;
+    assert_eq!(on.text(&key).await, None);
+}
+
 /// Nobody takes its place.
 #[tokio::test]
 async fn a_master_that_is_dead_takes_only_its_own_names_with_it() {
