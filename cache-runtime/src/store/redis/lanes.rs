@@ -2,7 +2,8 @@
 //!
 //! So many reads are under way at once ([`LANES`]); those that come meanwhile wait, and whatever
 //! waits when one of them is answered travels together, as one `MGET` that reads the stamps
-//! once. A lonely read is sent at once, by its caller. In a cluster each node has lanes of its own, for the
+//! once. A lonely read is sent at once, by its caller. A trip that takes long makes nobody wait for it: its server
+//! may be far away, and a caller may hold its read without polling it. In a cluster each node has lanes of its own, for the
 //! values that it holds.
 //!
 //! # Why a joined read is as good as one of its own
@@ -28,9 +29,9 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use bb8_redis::redis::Value;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use crate::{
@@ -39,34 +40,27 @@ use crate::{
 };
 
 use super::{
-    BACKEND, answer, breaker::Purpose, errand::Errand, fault, names::Names, node::Node, read::Stamps, scripts::Call,
-    session::in_runtime, topology::Topology,
+    BACKEND,
+    breaker::Purpose,
+    errand::Errand,
+    fault,
+    node::Node,
+    session::in_runtime,
+    topology::Topology,
+    trip::{self, Seen},
 };
 
 /// How many reads are under way at once. More would leave fewer to join; with one alone, a large
 /// answer would hold up all others.
 const LANES: usize = 2;
+/// What part of an operation's time a trip may take before nobody waits for it any longer.
+const OVERDUE_PART: u32 = 20;
 /// How many values one trip asks for, so that no answer grows without bounds. The keys of one
 /// caller are never parted.
 const MOST_KEYS: usize = 64;
 
 /// A read of more keys than this is a trip worth its while by itself, and joins no other.
 const LONE_KEYS: usize = 8;
-
-/// What the server answered to one read.
-pub(super) struct Seen {
-    pub(super) trip: Arc<Trip>,
-    /// In the order of the keys.
-    pub(super) values: Vec<Value>,
-}
-
-/// What all readings of one trip have in common.
-pub(super) struct Trip {
-    /// By which later errands know whether they go through the same.
-    pub(super) number: u64,
-    /// `None` if the namespace has none.
-    pub(super) stamps: Option<Stamps>,
-}
 
 /// Where reads from one node wait.
 #[derive(Default)]
@@ -76,8 +70,17 @@ pub(super) struct Lanes {
 
 #[derive(Default)]
 struct Traffic {
-    under_way: usize,
+    under_way: Vec<Departure>,
+    /// How many trips there have been.
+    trips: u64,
     waiting: VecDeque<Ask>,
+}
+
+/// A trip that is under way.
+struct Departure {
+    trip: u64,
+    /// When it ceases to keep others waiting.
+    overdue: Instant,
 }
 
 /// One read that waits for its trip.
@@ -95,14 +98,15 @@ struct Ask {
 enum Turn {
     /// It is sent now, by its caller.
     Now(Lane),
-    /// It waits.
-    Later(oneshot::Receiver<Result<Seen>>),
+    /// It waits, and looks after those that wait at that time.
+    Later(oneshot::Receiver<Result<Seen>>, Option<Instant>),
 }
 
 /// The right to have one trip under way. Dropping it sends those that wait.
 struct Lane {
     lanes: Arc<Lanes>,
     topology: Arc<Topology>,
+    trip: u64,
 }
 
 impl Lanes {
@@ -119,35 +123,68 @@ impl Lanes {
         node.pool.admit(Purpose::Serve)?;
         // In boxes, so that the future of a read that waits has no room for them.
         if keys.len() > LONE_KEYS {
-            return Box::pin(alone(topology, space, keys, tags, begun)).await;
+            return Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
         }
         in_runtime()?;
-        match node.lanes.turn(topology, space, keys, tags) {
+        match node.lanes.turn(topology, space, keys, tags, begun) {
             Turn::Now(lane) => {
-                let seen = Box::pin(alone(topology, space, keys, tags, begun)).await;
+                let seen = Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
                 drop(lane);
                 seen
             }
-            Turn::Later(answer) => match tokio::time::timeout_at(begun + topology.limit(), answer).await {
-                Ok(Ok(seen)) => seen,
-                // The runtime that was to make the trip has ended.
-                Ok(Err(_)) => Err(Error::unavailable(BACKEND, "a read was interrupted")),
-                // Its trip, or the one before, counts as the failure that it is.
-                Err(_) => Err(fault::timeout(topology.limit())),
-            },
+            Turn::Later(answer, look) => node.lanes.wait(topology, answer, look, begun + topology.limit()).await,
         }
     }
 
-    fn turn(self: &Arc<Self>, topology: &Arc<Topology>, space: &Namespace, keys: &[&str], tags: &[Box<str>]) -> Turn {
+    fn turn(
+        self: &Arc<Self>,
+        topology: &Arc<Topology>,
+        space: &Namespace,
+        keys: &[&str],
+        tags: &[Box<str>],
+        now: Instant,
+    ) -> Turn {
         let mut traffic = self.traffic();
-        if traffic.under_way < LANES {
-            traffic.under_way += 1;
-            return Turn::Now(Lane { lanes: Arc::clone(self), topology: Arc::clone(topology) });
+        if let Some(trip) = traffic.depart(now, topology.limit()) {
+            return Turn::Now(Lane { lanes: Arc::clone(self), topology: Arc::clone(topology), trip });
         }
         let (answer, answered) = oneshot::channel();
-        let names = values(space, keys);
+        let names = trip::values(space, keys);
         traffic.waiting.push_back(Ask { space: space.clone(), names, len: keys.len(), tags: tags.to_vec(), answer });
-        Turn::Later(answered)
+        Turn::Later(answered, traffic.next_overdue(now))
+    }
+
+    /// Waits for the answer; sends all that wait when a trip before them has become overdue.
+    async fn wait(
+        self: &Arc<Self>,
+        topology: &Arc<Topology>,
+        mut answer: oneshot::Receiver<Result<Seen>>,
+        mut look: Option<Instant>,
+        deadline: Instant,
+    ) -> Result<Seen> {
+        loop {
+            let until = look.map_or(deadline, |look| look.min(deadline));
+            match tokio::time::timeout_at(until, &mut answer).await {
+                Ok(Ok(seen)) => return seen,
+                // The runtime that was to make the trip has ended.
+                Ok(Err(_)) => return Err(Error::unavailable(BACKEND, "a read was interrupted")),
+                // Its trip, or the one before, counts as the failure that it is.
+                Err(_) if Instant::now() >= deadline => return Err(fault::timeout(topology.limit())),
+                Err(_) => self.send_waiting(topology),
+            }
+            look = self.traffic().next_overdue(Instant::now());
+        }
+    }
+
+    /// Sends those that wait for as long as there is room.
+    fn send_waiting(self: &Arc<Self>, topology: &Arc<Topology>) {
+        while let Some((trip, group)) = self.traffic().next(topology.limit()) {
+            let lane = Lane { lanes: Arc::clone(self), topology: Arc::clone(topology), trip };
+            // Outside of any runtime nobody can send them: they are told by their channels' end.
+            if let Ok(runtime) = Handle::try_current() {
+                drop(runtime.spawn(together(lane, group)));
+            }
+        }
     }
 
     fn traffic(&self) -> MutexGuard<'_, Traffic> {
@@ -156,18 +193,43 @@ impl Lanes {
 }
 
 impl Traffic {
-    /// Those that travel together next: of one namespace, and still waited for. Without any, the
-    /// lane is free.
-    fn next(&mut self) -> Vec<Ask> {
+    /// The next trip, if there is room for it.
+    fn depart(&mut self, now: Instant, limit: Duration) -> Option<u64> {
+        if self.under_way.iter().filter(|departure| now < departure.overdue).count() >= LANES {
+            return None;
+        }
+        self.trips += 1;
+        self.under_way.push(Departure { trip: self.trips, overdue: now + limit / OVERDUE_PART });
+        Some(self.trips)
+    }
+
+    fn arrive(&mut self, trip: u64) {
+        self.under_way.retain(|departure| departure.trip != trip);
+    }
+
+    /// When there will be room for those that wait, whether or not a trip comes back.
+    fn next_overdue(&self, now: Instant) -> Option<Instant> {
+        let overdue = self.under_way.iter().map(|departure| departure.overdue).filter(|overdue| *overdue > now);
+        overdue.min().filter(|_| !self.waiting.is_empty())
+    }
+
+    /// Those that travel together next, if there are any and there is room.
+    fn next(&mut self, limit: Duration) -> Option<(u64, Vec<Ask>)> {
+        self.waiting.retain(|ask| !ask.answer.is_closed());
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let trip = self.depart(Instant::now(), limit)?;
+        Some((trip, self.group()))
+    }
+
+    /// The first that waits, and who of its namespace can join it.
+    fn group(&mut self) -> Vec<Ask> {
         let mut group: Vec<Ask> = Vec::with_capacity(self.waiting.len());
         let mut others = VecDeque::new();
         let mut keys = 0;
         for ask in self.waiting.drain(..) {
-            let joins = group.first().is_none_or(|first| first.space == ask.space && keys + ask.len <= MOST_KEYS);
-            if ask.answer.is_closed() {
-                continue;
-            }
-            if joins {
+            if group.first().is_none_or(|first| first.space == ask.space && keys + ask.len <= MOST_KEYS) {
                 keys += ask.len;
                 group.push(ask);
             } else {
@@ -175,44 +237,15 @@ impl Traffic {
             }
         }
         self.waiting = others;
-        if group.is_empty() {
-            self.under_way -= 1;
-        }
         group
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let group = self.lanes.traffic().next();
-        if group.is_empty() {
-            return;
-        }
-        let lane = Self { lanes: Arc::clone(&self.lanes), topology: Arc::clone(&self.topology) };
-        // Outside of any runtime nobody can send them: they are told by their channels' end.
-        if let Ok(runtime) = Handle::try_current() {
-            drop(runtime.spawn(together(lane, group)));
-        }
+        self.lanes.traffic().arrive(self.trip);
+        self.lanes.send_waiting(&self.topology);
     }
-}
-
-/// What the values of these keys are named.
-fn values(space: &Namespace, keys: &[&str]) -> Vec<String> {
-    keys.iter().map(|key| Names::of(space).value(key)).collect()
-}
-
-/// A trip for one caller.
-async fn alone(
-    topology: &Arc<Topology>,
-    space: &Namespace,
-    keys: &[&str],
-    tags: &[Box<str>],
-    begun: Instant,
-) -> Result<Seen> {
-    let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
-    let errand = Errand::new(space, Purpose::Serve, begun);
-    let (trip, values) = travel(topology, &errand, values(space, keys), &tags).await?;
-    Ok(Seen { trip: Arc::new(trip), values })
 }
 
 /// A trip for several callers.
@@ -224,7 +257,7 @@ async fn together(lane: Lane, mut group: Vec<Ask>) {
     tags.dedup();
     let Some(first) = group.first() else { return };
     let errand = Errand::new(&first.space, Purpose::Serve, Instant::now());
-    let answered = travel(&topology, &errand, names, &tags).await;
+    let answered = trip::travel(&topology, &errand, names, &tags).await;
     // The next ones go while these are told.
     drop(lane);
     match answered {
@@ -239,44 +272,6 @@ async fn together(lane: Lane, mut group: Vec<Ask>) {
     }
 }
 
-/// Asks for the stamps and the values: on one server in one command, so that all are of one
-/// instant; in a cluster for each name by itself, since they are in different slots.
-async fn travel(
-    topology: &Arc<Topology>,
-    errand: &Errand<'_>,
-    values: Vec<String>,
-    tags: &[&str],
-) -> Result<(Trip, Vec<Value>)> {
-    let stamps = Names::of(errand.space).stamps(tags.iter().copied());
-    let (stamps_len, values_len) = (stamps.len(), values.len());
-    let answered = if topology.is_cluster() {
-        let gets = values.into_iter().map(|name| Call::command("GET", vec![name]));
-        let calls: Vec<Call> = gets.chain([Call::command("MGET", stamps)]).collect();
-        let mut done = topology.run(errand, &calls).await?;
-        if done.redirected {
-            done.renew_last(topology.run(errand, &calls[values_len..]).await?);
-        }
-        let number = done.number;
-        let mut values = done.all()?;
-        let stamps = values.pop().ok_or_else(|| fault::unexpected("a read"))?;
-        (number, answer::list(stamps, "the stamps")?, values)
-    } else {
-        let names = stamps.into_iter().chain(values).collect();
-        let done = topology.run(errand, &[Call::command("MGET", names)]).await?;
-        let number = done.number;
-        let answer = done.all()?.pop().ok_or_else(|| fault::unexpected("a read"))?;
-        let mut stamps = answer::list(answer, "a read")?;
-        let values = stamps.split_off(stamps.len().min(stamps_len));
-        (number, stamps, values)
-    };
-    let (number, stamps, values): (u64, Vec<Value>, Vec<Value>) = answered;
-    if stamps.len() != stamps_len || values.len() != values_len {
-        return Err(fault::unexpected("a read"));
-    }
-    let stamps = Stamps::parse(stamps, tags.iter().copied());
-    Ok((Trip { number, stamps }, values))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,29 +282,49 @@ mod tests {
         (Ask { space: Namespace::new(space), names, len: keys, tags: Vec::new(), answer }, answered)
     }
 
+    const LIMIT: Duration = Duration::from_secs(3600);
+
+    /// All that wait, trip by trip, each of which comes back before the next.
+    fn trips(asks: VecDeque<Ask>) -> Vec<Vec<Ask>> {
+        let mut traffic = Traffic { waiting: asks, ..Traffic::default() };
+        let next = || {
+            let (trip, group) = traffic.next(LIMIT)?;
+            traffic.arrive(trip);
+            Some(group)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     #[test]
     fn those_of_one_namespace_travel_together_and_the_others_stay_in_their_order() {
         let (asks, _answers): (VecDeque<_>, Vec<_>) =
             ["a", "b", "a", "c", "b"].map(|space| ask(space, 1)).into_iter().unzip();
-        let mut traffic = Traffic { under_way: 1, waiting: asks };
-        let mut trips = Vec::new();
-        while traffic.under_way > 0 {
-            trips.push(traffic.next().iter().map(|ask| ask.space.as_str().to_owned()).collect::<Vec<_>>());
-        }
-        assert_eq!(trips, [vec!["a", "a"], vec!["b", "b"], vec!["c"], Vec::new()]);
+        let spaces = |group: &Vec<Ask>| group.iter().map(|ask| ask.space.as_str().to_owned()).collect::<Vec<_>>();
+        assert_eq!(trips(asks).iter().map(spaces).collect::<Vec<_>>(), [vec!["a", "a"], vec!["b", "b"], vec!["c"]]);
     }
 
     #[test]
     fn who_went_away_is_not_asked_for_and_no_trip_is_too_long() {
         let (asks, mut answers): (VecDeque<_>, Vec<_>) = (0..100).map(|_| ask("a", LONE_KEYS)).unzip();
         drop(answers.drain(10..20));
-        let mut traffic = Traffic { under_way: 1, waiting: asks };
-        let first: usize = traffic.next().iter().map(|ask| ask.len).sum();
-        assert_eq!(first, MOST_KEYS);
-        let mut left = 0;
-        while traffic.under_way > 0 {
-            left += traffic.next().len();
+        let lens: Vec<usize> = trips(asks).iter().map(|group| group.iter().map(|ask| ask.len).sum()).collect();
+        assert_eq!(lens[0], MOST_KEYS);
+        assert_eq!(lens.iter().sum::<usize>(), 90 * LONE_KEYS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trip_that_is_overdue_makes_nobody_wait() {
+        let mut traffic = Traffic::default();
+        let first: Vec<u64> = (0..LANES).map(|_| traffic.depart(Instant::now(), LIMIT).unwrap()).collect();
+        let (waits, _answer) = ask("a", 1);
+        traffic.waiting.push_back(waits);
+        assert!(traffic.next(LIMIT).is_none());
+        tokio::time::sleep_until(traffic.next_overdue(Instant::now()).unwrap()).await;
+        let (trip, _) = traffic.next(LIMIT).unwrap();
+        assert!(traffic.next_overdue(Instant::now()).is_none(), "nobody waits any more");
+        for trip in first.into_iter().chain([trip]) {
+            traffic.arrive(trip);
         }
-        assert_eq!(first / LONE_KEYS + left, 90);
+        assert!(traffic.under_way.is_empty());
     }
 }

@@ -105,6 +105,7 @@ mod scripts;
 mod session;
 mod topology;
 mod tracking;
+mod trip;
 mod wake;
 mod write;
 

@@ -17,10 +17,11 @@ use super::{
     envelope::Opened,
     errand::Errand,
     fault,
-    lanes::{Lanes, Seen, Trip},
+    lanes::Lanes,
     names::{Names, new_token, parse_token},
     scripts::{Call, ENSURE},
     topology::Map,
+    trip::{Seen, Trip},
 };
 
 /// How much longer a tag's stamp lives than the entries that depend on it. Losing it early costs

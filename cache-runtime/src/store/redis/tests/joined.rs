@@ -1,7 +1,7 @@
 //! Reads of concurrent callers travel together, and are as good as reads of their own.
 
 use cache_test_support::{Direction, Proxy, Traffic};
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 
 use super::*;
 
@@ -76,6 +76,22 @@ async fn a_caller_that_goes_away_disturbs_nobody() {
             Ok(read) => assert_eq!(read, read_of(key)),
             Err(error) => assert!(error.is_cancelled() && (index < 12 || (20..22).contains(&index))),
         }
+    }
+}
+
+/// As in a stream with a buffer, whose consumer waits for something else meanwhile.
+#[tokio::test]
+async fn reads_that_are_held_without_being_polled_hold_up_nobody() {
+    let setup = Setup::new().await;
+    setup.on.put("a", "a", &["t"]).await;
+    let read = || setup.on.store.read(&setup.on.space, &["a"], &[]);
+    let mut held: Vec<_> = (0..8).map(|_| read()).collect();
+    for read in &mut held {
+        assert!(read.now_or_never().is_none(), "it is sent, or waits");
+    }
+    assert!(read().await.unwrap().found[0].entry.is_some());
+    for read in held {
+        assert!(read.await.unwrap().found[0].entry.is_some());
     }
 }
 
