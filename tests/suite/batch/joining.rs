@@ -42,7 +42,6 @@ async fn a_batch_joins_a_single_call(setup: Setup) {
     service.go_on.notify_one();
     assert_eq!(batch.await.unwrap(), Ok(users(&[1, 2])));
     assert_eq!(service.runs(), [[2], [1]]);
-    assert_eq!(setup.cache.stats().await.total.joined, 1);
 }
 
 async fn an_err_is_shared_with_those_who_joined(setup: Setup) {

@@ -135,6 +135,7 @@ async fn what_another_load_has_brought_ends_too() {
     second.end().await;
     let answer = batch.await.unwrap().unwrap();
     assert_eq!((answer[&1].as_str(), answer[&2].as_str()), ("1.0", "theirs"));
+    assert_eq!(setup.cache.stats().await.total.joined, 2);
 }
 
 impl Service {
