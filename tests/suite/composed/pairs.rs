@@ -104,8 +104,7 @@ async fn an_absence_is_refreshed_ahead_and_stands_in_for_an_error(setup: Setup) 
     service.begun(2).await;
     service.fails.store(true, Ordering::SeqCst);
     advance(11);
-    assert_eq!(service.nobody().await, Ok(None));
-    service.begun(3).await;
+    service.begun_by(3, async || assert_eq!(service.nobody().await, Ok(None))).await;
     wait_until(async || setup.cache.stats().await.total.load_errors == 1).await;
     // Past the window in which it is served at once, in the one for errors, and past both.
     advance(20);

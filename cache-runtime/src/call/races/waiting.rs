@@ -76,25 +76,3 @@ async fn a_lease_is_renewed_for_as_long_as_its_load_takes() {
     end.send(Ok(1)).unwrap();
     assert_eq!((elsewhere.await.unwrap(), waits.await.unwrap()), (Ok(1), 1));
 }
-
-/// Each operation takes 60 of the 100 ms that a call may wait for its server altogether.
-#[tokio::test(start_paused = true)]
-async fn who_has_waited_for_another_process_may_wait_for_its_server_anew() {
-    let (here, there, store) = two_processes().await;
-    let slow = Duration::from_millis(60);
-    let answer_late = async || {
-        let held = store.leases.held();
-        store.leases.hold_next();
-        store.leases.until_held(held + 1).await;
-        sleep(slow).await;
-        store.leases.open();
-    };
-    let (elsewhere, _end) = begin_load(&there).await;
-    let waits = spawn_load(&here, 2);
-    answer_late().await;
-    sleep(TAKES).await;
-    elsewhere.abort();
-    answer_late().await;
-    assert_eq!(waits.await.unwrap(), 2);
-    assert_eq!(there.get::<u32>("n").await.unwrap(), Some(2), "it was no slow server, so the value is stored");
-}
