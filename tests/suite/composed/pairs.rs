@@ -218,8 +218,7 @@ async fn after_a_refresh_that_failed_the_upstream_rests(setup: Setup) {
         let errors = setup.cache.stats().await.total.load_errors;
         for runs in 2..4 {
             for _ in 0..3 {
-                assert_eq!(service.call(how).await, Ok(0));
-                service.begun(runs).await;
+                service.begun_by(runs, async || assert_eq!(service.call(how).await, Ok(0))).await;
                 wait_until(async || setup.cache.stats().await.total.load_errors == errors + u64::from(runs) - 1).await;
             }
             setup.clock.advance(Duration::from_secs(1));
