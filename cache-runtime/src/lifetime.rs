@@ -36,9 +36,7 @@ impl Lifetime {
 
     fn shortened(policy: &Policy, ttl: Duration, by: f64) -> Self {
         let fresh = policy.jitter.map_or(ttl, |share| ttl.mul_f64(1.0 - share.clamp(0.0, 1.0) * by));
-        let windows =
-            [policy.stale_while_revalidate, policy.stale_if_error, policy.soft_timeout.map(|_| Duration::ZERO)];
-        let stale = windows.into_iter().flatten().max().unwrap_or_default();
+        let stale = policy.stale_while_revalidate.max(policy.stale_if_error).unwrap_or_default();
         Self { fresh: fresh.min(LONGEST), stale: stale.min(LONGEST) }
     }
 

@@ -216,6 +216,11 @@ impl Refusing {
         let _ = argument;
         1
     }
+
+    #[cached(each = arguments, key = "refused:<arguments:hash>", cache = self.0)]
+    async fn by_each(&self, arguments: &[Refuses]) -> Vec<(Refuses, u8)> {
+        arguments.iter().map(|argument| (argument.clone(), 1)).collect()
+    }
 }
 
 #[tokio::test]
@@ -226,8 +231,9 @@ async fn values_and_arguments_that_do_not_serialize_fail_no_call() {
     let Refuses = refusing.value().await;
     assert_eq!(refusing.by_argument(&Refuses).await, 1);
     assert!(matches!(refusing.invalidate_by_argument(&Refuses).await, Err(Error::Encode { .. })));
+    assert_eq!(refusing.by_each(&[Refuses, Refuses]).await.len(), 2);
     let total = cache.stats().await.total;
-    assert_eq!((total.errors, total.loads), (2, 2));
+    assert_eq!((total.errors, total.loads), (3, 3));
     assert!(!log.text().contains(SECRET_VALUE), "{}", log.text());
 }
 

@@ -45,6 +45,7 @@ macro_rules! in_processes {
 in_processes!(
     eight_processes_with_500_calls_each_are_one_load or call_500_times,
     a_lease_is_renewed_while_its_holder_lives_and_ends_when_it_was_killed or hold_a_lease,
+    the_leases_of_a_batch_are_renewed_while_its_holder_lives or hold_leases,
 );
 
 fn play(backend: Backend, name: &'static str, test: fn(&Stage), role: fn(&Service)) {
@@ -95,13 +96,7 @@ fn a_lease_is_renewed_while_its_holder_lives_and_ends_when_it_was_killed(stage: 
         async move { service.held(false).await }
     });
     // Each renewal is after a third of the lease, so it has outlived itself after four.
-    for _ in 0..4 {
-        let mut before = i64::MAX;
-        until(|| {
-            let left = service.counts.time_left("lease:{app:held}");
-            left > std::mem::replace(&mut before, left)
-        });
-    }
+    (0..4).for_each(|_| service.counts.until_renewed("lease:{app:held}"));
     assert_eq!(service.counts.of("loads"), 1, "the waiter did not wait for the holder");
     drop(holder);
     assert_eq!(Handle::current().block_on(waits).unwrap(), 2);
@@ -109,6 +104,20 @@ fn a_lease_is_renewed_while_its_holder_lives_and_ends_when_it_was_killed(stage: 
 
 fn hold_a_lease(service: &Service) {
     Handle::current().block_on(service.held(true));
+}
+
+fn the_leases_of_a_batch_are_renewed_while_its_holder_lives(stage: &Stage) {
+    let counts = Counts::new(stage.server.client());
+    let _holder = stage.process();
+    until(|| counts.of("loads") == 1);
+    for _ in 0..4 {
+        counts.until_renewed("lease:{app:held:1}");
+        counts.until_renewed("lease:{app:held:2}");
+    }
+}
+
+fn hold_leases(service: &Service) {
+    Handle::current().block_on(service.each_held(&[1, 2]));
 }
 
 /// What a test has to start processes.
@@ -169,6 +178,12 @@ impl Service {
         number
     }
 
+    #[cached(each = ids, key = "held:<ids>", cache = self.cache)]
+    async fn each_held(&self, ids: &[u32]) -> Vec<(u32, usize)> {
+        let _ = (ids, self.counts.add("loads", 1));
+        std::future::pending().await
+    }
+
     #[cached(key = "held", skip(forever), cache = self.cache)]
     async fn held(&self, forever: bool) -> usize {
         let number = self.counts.add("loads", 1);
@@ -200,6 +215,15 @@ impl Counts {
     /// In milliseconds.
     fn time_left(&self, key: &str) -> i64 {
         self.ask(&["PTTL", key])
+    }
+
+    /// Waits until more time is left than at the look before.
+    fn until_renewed(&self, lease: &str) {
+        let mut before = i64::MAX;
+        until(|| {
+            let left = self.time_left(lease);
+            left > std::mem::replace(&mut before, left)
+        });
     }
 
     fn ask(&self, command: &[&str]) -> i64 {

@@ -12,13 +12,31 @@ impl Service {
         n.checked_mul(n).ok_or_else(|| "too large".to_owned())
     }
 
+    #[cached(each = numbers, key = "square:<numbers>", cache = self.0)]
+    async fn each_square(&self, numbers: &[u64]) -> Result<Vec<(u64, u64)>, String> {
+        let square = |n: &u64| n.checked_mul(*n).map(|square| (*n, square)).ok_or_else(|| "too large".to_owned());
+        numbers.iter().map(square).collect()
+    }
+
+    #[cached(key = "within_itself", skip(depth), cache = self.0)]
+    async fn within_itself(&self, depth: u32) -> Result<u64, String> {
+        match depth {
+            1 => Err("on purpose".to_owned()),
+            _ => Box::pin(self.within_itself(depth - 1)).await,
+        }
+    }
+
     #[cached(key = "other:<n>", cache = self.0)]
     async fn other(&self, n: u64) -> u64 {
         n
     }
 }
 
-on_each_backend!(functions_are_counted_one_by_one, the_server_reports_its_figures);
+on_each_backend!(
+    functions_are_counted_one_by_one,
+    an_err_is_counted_wherever_its_load_runs,
+    the_server_reports_its_figures,
+);
 
 async fn functions_are_counted_one_by_one(setup: Setup) {
     let service = Service(setup.cache.clone());
@@ -39,6 +57,27 @@ async fn functions_are_counted_one_by_one(setup: Setup) {
     let json = serde_json::to_value(&stats).unwrap();
     assert_eq!(json["hits"], 2);
     assert_eq!(json["functions"].as_array().unwrap().len(), 2);
+}
+
+async fn an_err_is_counted_wherever_its_load_runs(setup: Setup) {
+    let service = Service(setup.cache.clone());
+    let counted = async || {
+        let total = setup.cache.stats().await.total;
+        (total.loads, total.load_errors)
+    };
+    service.square(u64::MAX).await.unwrap_err();
+    assert_eq!(counted().await, (1, 1));
+    Cache::bypass(service.square(u64::MAX)).await.unwrap_err();
+    assert_eq!(counted().await, (2, 2));
+    Cache::disabled(service.square(u64::MAX)).await.unwrap_err();
+    assert_eq!(counted().await, (3, 3));
+    // The load that runs waits for the call within it, which therefore runs by itself.
+    service.within_itself(2).await.unwrap_err();
+    assert_eq!(counted().await, (5, 5));
+    Cache::bypass(service.each_square(&[1, u64::MAX])).await.unwrap_err();
+    assert_eq!(counted().await, (6, 6));
+    Cache::disabled(service.each_square(&[1, u64::MAX])).await.unwrap_err();
+    assert_eq!(counted().await, (7, 7));
 }
 
 async fn the_server_reports_its_figures(setup: Setup) {

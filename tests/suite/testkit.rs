@@ -231,6 +231,24 @@ async fn a_failed_assertion_says_what_was_counted() {
 }
 
 #[tokio::test]
+async fn each_assertion_is_about_its_own_figure() {
+    let kit = TestKit::new().await;
+    kit.run(async {
+        for _ in 0..4 {
+            twice(7).await;
+        }
+        Cache::disabled(twice(7)).await;
+        assert_hits!(twice, 3);
+        assert_misses!(twice, 1);
+        assert_loads!(twice, 2);
+    })
+    .await;
+    assert!(message(|| assert_hits!(twice, 2, in kit)).contains("`twice` has 3 hits, not 2"));
+    assert!(message(|| assert_misses!(twice, 2, in kit)).contains("`twice` has 1 misses, not 2"));
+    assert!(message(|| assert_loads!(twice, 1, in kit)).contains("`twice` has 2 loads, not 1"));
+}
+
+#[tokio::test]
 async fn a_name_that_nobody_or_several_have_is_told_with_the_known_ones() {
     let kit = TestKit::new().await;
     let unknown = message(|| _ = kit.figures("thrice"));

@@ -209,14 +209,16 @@ impl Cache {
         }
     }
 
-    /// Runs a future in which annotated functions do not read the cache: they load, and store what
-    /// they load. For an admin who wants to see the present state.
+    /// Runs a future in which annotated functions and [`Cache::get_or_load`] do not read the cache: they load,
+    /// and store what they load. For an admin who wants to see the present state.
+    ///
+    /// It holds for the task, calls within calls included, and for no task that is started meanwhile.
     pub async fn bypass<F: Future>(work: F) -> F::Output {
         scope::within(Scope::Bypass, work).await
     }
 
-    /// Runs a future in which annotated functions neither read the cache nor store anything.
-    /// Invalidations work as ever.
+    /// Runs a future in which annotated functions and [`Cache::get_or_load`] neither read the cache nor store
+    /// anything; otherwise as [`Cache::bypass`]. Invalidations work as ever.
     pub async fn disabled<F: Future>(work: F) -> F::Output {
         scope::within(Scope::Disabled, work).await
     }

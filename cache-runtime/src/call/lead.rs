@@ -137,8 +137,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         fallback: Option<Kept<S>>,
         outcome: Option<Outcome>,
     ) -> Option<S::Return> {
-        self.count(Count::LoadError);
         self.let_rest();
+        self.count(Count::LoadError);
         drop(leased);
         let read_in = fallback.as_ref().map_or(0, |stale| stale.attempt);
         let Some(stale) = self.instead_of_error(fallback) else {
@@ -170,6 +170,23 @@ impl<S: Shape + 'static> Call<'_, S> {
         match leased {
             Some(leased) => leased.renewing(body).await,
             None => body.await,
+        }
+    }
+
+    /// Runs the function for this call alone: nobody waits for it, and nothing is kept.
+    pub(super) async fn run_apart<F: Future<Output = S::Return>>(&self, body: F) -> S::Return {
+        match S::split(self.run(None, body).await) {
+            Split::Value(value) => {
+                if Self::is_error(&value) {
+                    self.count(Count::LoadError);
+                }
+                S::value(value)
+            }
+            Split::None(absent) => S::absent(absent),
+            Split::Err(error) => {
+                self.count(Count::LoadError);
+                S::error(error)
+            }
         }
     }
 

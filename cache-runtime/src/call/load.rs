@@ -62,13 +62,13 @@ impl<S: Shape + 'static> Call<'_, S> {
             return Box::pin(self.run_and_keep(*grant, None, body)).await;
         }
         match self.scope {
-            Scope::Disabled => return self.run(None, body).await,
+            Scope::Disabled => return self.run_apart(body).await,
             Scope::Bypass => return Box::pin(self.load_anew(body)).await,
             Scope::Normal => {}
         }
         if self.is_blocked() {
             self.count(Count::Miss);
-            return self.run(None, body).await;
+            return self.run_apart(body).await;
         }
         let asked = match self.ask().await {
             Asked::Fresh(kept, view) => return self.serve_fresh(kept, view).await,
@@ -102,7 +102,7 @@ impl<S: Shape + 'static> Call<'_, S> {
         let lead = match place {
             Place::Answered(answer) => return self.or_stale(answer, stale),
             Place::Alone => {
-                let returned = self.run(None, body).await;
+                let returned = self.run_apart(body).await;
                 return self.or_stale(returned, stale);
             }
             Place::Leads(lead) => lead,

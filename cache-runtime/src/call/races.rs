@@ -20,9 +20,11 @@ use crate::{
     store::gated::Gated,
 };
 
+mod freshness;
 mod joining;
 mod pending;
 mod under_way;
+mod waiting;
 
 /// Two processes on one server.
 async fn two_processes() -> (Cache, Cache, Arc<Gated>) {
@@ -196,12 +198,6 @@ static FORGIVING: Function = Function::new(Plan {
     ..Plan::DEFAULT
 });
 
-static SLIDING: Function = Function::new(Plan {
-    name: "sliding",
-    policy: Policy { ttl: Some(Duration::from_secs(60)), sliding: true, ..Policy::DEFAULT },
-    ..Plan::DEFAULT
-});
-
 static TAGGED: Function = Function::new(Plan { name: "tagged", ..Plan::DEFAULT });
 
 /// Of a function whose errors can be shared.
@@ -234,24 +230,6 @@ async fn call(function: &'static Function, cache: &Cache, loaded: Result<u32, St
         Enter::Hit(value) | Enter::Stale(value, _) => value,
         Enter::Miss(call) => call.load(async { loaded }).await,
     }
-}
-
-/// 1. A hit sends a longer life. 2. Another process sets a value with a shorter one. 3. The longer life
-///    arrives.
-#[tokio::test]
-async fn a_hit_slides_no_value_that_was_set_since() {
-    let (here, there, store, clock) = two_processes_and_clock().await;
-    assert_eq!(call(&SLIDING, &here, Ok(1)).await, Ok(1));
-    clock.advance(Duration::from_secs(30));
-    store.expiries.close();
-    assert_eq!(call(&SLIDING, &here, Ok(2)).await, Ok(1));
-    store.expiries.until_held(1).await;
-    there.set("n", &7).ttl(2).await.unwrap();
-    store.expiries.open();
-    a_moment().await;
-    assert_eq!(there.get::<u32>("n").await.unwrap(), Some(7));
-    clock.advance(Duration::from_secs(2));
-    assert_eq!(there.get::<u32>("n").await.unwrap(), None, "it has the ttl that it was set with");
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
             Prepared::Late(stale) => return self.answer_stale(stale.cached),
         };
         let (grant, mut fallback) = permit.into_grant(self, lead);
-        let Some(mut task) = start(Arc::clone(&self.full_key), grant) else { return self.run(None, body).await };
+        let Some(mut task) = start(Arc::clone(&self.full_key), grant) else { return self.run_apart(body).await };
         let joined = match within(deadline.filter(|_| fallback.is_some()), &mut task).await {
             Some(joined) => joined,
             None => match fallback.take_if(|stale| self.is_alive(stale)) {
@@ -166,7 +166,7 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
             // The panic stays in the call that caused it.
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             // The runtime that ran the load is shutting down.
-            Err(_) => self.run(None, body).await,
+            Err(_) => self.run_apart(body).await,
         }
     }
 }
@@ -225,5 +225,27 @@ impl<S: Shape + 'static> Call<'_, S> {
             let now = self.cache.inner.clock.now();
             self.cache.inner.claims.rest(&self.full_key, now, now.saturating_add(millis(REST)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_is_due_from_its_share_of_the_ttl_on_and_what_is_at_hand_is_so_until_then() {
+        let life = Life { since: 1_000, fresh_until: 11_000, dead_at: 71_000 };
+        let ahead = Policy { refresh_ahead: Some(0.8), ..Policy::DEFAULT };
+        assert!(!is_due(&ahead, life, 8_999) && is_due(&ahead, life, 9_000));
+        assert!(!is_due(&Policy::DEFAULT, life, 10_999));
+        assert_eq!((next_due(&ahead, life), next_due(&Policy::DEFAULT, life)), (9_000, 11_000));
+    }
+
+    #[test]
+    fn a_window_is_open_to_its_last_millisecond() {
+        let life = Life { since: 0, fresh_until: 10_000, dead_at: 70_000 };
+        let window = Some(Duration::from_secs(5));
+        assert!(is_open(life, window, 14_999) && !is_open(life, window, 15_000));
+        assert!(!is_open(life, None, 10_000));
     }
 }

@@ -264,4 +264,77 @@ mod tests {
         });
         assert!(late.unwrap().join().unwrap(), "it joined a flight whose proof it came too late for");
     }
+
+    /// What joins a flight of this key, over and over.
+    fn joining(flights: &Arc<Flights>) -> impl Fn() -> Seat {
+        let (flights, epoch) = (Arc::clone(flights), Epochs::new().of([Epochs::key("app:n")]));
+        move || flights.join(&"app:n".into(), TypeId::of::<()>(), epoch)
+    }
+
+    fn on_board(flights: &Flights) -> usize {
+        flights.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
+    }
+
+    #[test]
+    fn a_flight_that_nobody_is_in_leaves_the_board() {
+        let flights = Arc::new(Flights::new());
+        let join = joining(&flights);
+        drop(join());
+        assert_eq!(on_board(&flights), 0, "its leader has gone");
+        let (lead, wait) = (join(), join());
+        drop(lead);
+        assert_eq!(on_board(&flights), 1, "one waits who can take over");
+        drop(wait);
+        assert_eq!(on_board(&flights), 0, "that one has gone after the leader");
+        let (lead, wait) = (join(), join());
+        drop((wait, lead));
+        assert_eq!(on_board(&flights), 0, "that one has gone before the leader");
+    }
+
+    #[test]
+    fn a_waiter_that_goes_leaves_the_flight_to_those_who_come() {
+        let flights = Arc::new(Flights::new());
+        let join = joining(&flights);
+        let Seat::Lead(lead) = join() else { panic!("the first one leads") };
+        let wait = join();
+        assert!(lead.is_waited_for());
+        drop(wait);
+        assert!(!lead.is_waited_for());
+        assert!(matches!(join(), Seat::Wait(_)), "it would be a second load");
+    }
+
+    /// 1. A load waits for another one. 2. It takes that one over, or goes on in the flight after it. 3. What it loads
+    ///    there asks for the first load.
+    #[tokio::test]
+    async fn a_load_that_takes_another_one_over_is_not_waited_for_within_it() {
+        for is_ended in [false, true] {
+            let flights = Arc::new(Flights::new());
+            let epoch = Epochs::new().of([Epochs::key("app:n")]);
+            let join = |key: &str| flights.join(&key.into(), TypeId::of::<()>(), epoch);
+            let (Seat::Lead(outer), Seat::Lead(inner)) = (join("outer"), join("inner")) else { panic!("both lead") };
+            let Seat::Wait(wait) = outer.loading(async { join("inner") }).await else { panic!("it waits") };
+            match is_ended {
+                true => inner.end(None, || false),
+                false => drop(inner),
+            }
+            let Waited::Lead(inner) = outer.loading(wait.wait(|| epoch)).await else { panic!("it leads") };
+            assert!(matches!(inner.loading(async { join("outer") }).await, Seat::Alone), "ended: {is_ended}");
+        }
+    }
+
+    /// The same where somebody else leads the flight in which it goes on.
+    #[tokio::test]
+    async fn a_load_that_waits_for_the_next_flight_is_not_waited_for_within_it() {
+        let flights = Arc::new(Flights::new());
+        let epoch = Epochs::new().of([Epochs::key("app:n")]);
+        let join = |key: &str| flights.join(&key.into(), TypeId::of::<()>(), epoch);
+        let (Seat::Lead(outer), Seat::Lead(inner)) = (join("outer"), join("inner")) else { panic!("both lead") };
+        let Seat::Wait(wait) = outer.loading(async { join("inner") }).await else { panic!("it waits") };
+        inner.end(None, || false);
+        let Seat::Lead(next) = join("inner") else { panic!("the one before is over") };
+        let mut waiting = std::pin::pin!(outer.loading(wait.wait(|| epoch)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        assert!(matches!(next.loading(async { join("outer") }).await, Seat::Alone));
+    }
 }

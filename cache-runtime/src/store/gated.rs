@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Seized, Seizure, ServerInfo,
-    Store, StoreFuture, Token, local::LocalStore,
+    Expiry, Fill, Filled, Increment, Incremented, Lease, LeaseRequest, Namespace, Reading, Released, Seized, Seizure,
+    ServerInfo, Store, StoreFuture, Token, local::LocalStore,
 };
 use crate::{
     clock::Clock,
@@ -102,14 +102,18 @@ pub(crate) struct Gated {
     pub(crate) unreachable: AtomicBool,
     /// Whether fills are.
     pub(crate) fills_are_lost: AtomicBool,
+    /// Whether it tells that leases end.
+    pub(crate) tells: AtomicBool,
+    /// How often it has told so.
+    pub(crate) ended: watch::Sender<u32>,
 }
 
 impl Gated {
     pub(crate) fn new(clock: Clock) -> Self {
         let store = LocalStore::new(1 << 20, clock);
         let (reads, leases, fills, invalidations, expiries, asked) = Default::default();
-        let (unreachable, fills_are_lost) = Default::default();
-        Self { store, reads, leases, fills, invalidations, expiries, asked, unreachable, fills_are_lost }
+        let (unreachable, fills_are_lost, tells, ended) = Default::default();
+        Self { store, reads, leases, fills, invalidations, expiries, asked, unreachable, fills_are_lost, tells, ended }
     }
 
     /// An invalidation on its way to the store.
@@ -153,6 +157,15 @@ impl Store for Gated {
             self.leases.pass().await;
             seized
         })
+    }
+
+    fn watch_lease<'a>(&'a self, _: &'a Namespace, _: &'a str) -> StoreFuture<'a, Option<Released>> {
+        let mut ended = self.ended.subscribe();
+        let told: Released = Box::pin(async move {
+            let _ = ended.changed().await;
+        });
+        let told = self.tells.load(Ordering::SeqCst).then_some(told);
+        Box::pin(std::future::ready(Ok(told)))
     }
 
     fn renew<'a>(&'a self, space: &'a Namespace, key: &'a str, token: Token, ttl: Duration) -> StoreFuture<'a, bool> {

@@ -5,11 +5,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 use cache_runtime::Cache;
 
 use super::{DbError, Service, missed, pairs, users};
-use crate::backends::{Setup, on_each_backend};
+use crate::backends::{Setup, eventually, on_each_backend};
 
 on_each_backend!(
     stale_values_answer_an_err_if_there_is_one_for_each_id,
     stale_ids_are_served_and_refreshed_in_one_run,
+    stale_ids_are_refreshed_beside_a_load_of_the_missing_ones,
     a_detached_load_outlives_its_caller,
     options_hold_for_each_id,
     scopes_hold_for_batches,
@@ -44,6 +45,22 @@ async fn stale_ids_are_served_and_refreshed_in_one_run(setup: Setup) {
     assert_eq!(service.runs(), [[1, 2]]);
     let now = service.revalidated(&[1, 2, 3]).await.unwrap();
     assert_eq!(now.into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["1.1", "2.1", "3.0"]);
+}
+
+async fn stale_ids_are_refreshed_beside_a_load_of_the_missing_ones(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    service.revalidated(&[1]).await.unwrap();
+    setup.clock.advance(Duration::from_secs(10));
+    service.write();
+    let both = vec![(1, "1.0".to_owned()), (2, "2.1".to_owned())];
+    assert_eq!(service.revalidated(&[1, 2]).await, Ok(both));
+    eventually("the stale one is refreshed", async || {
+        setup.cache.get::<String>("swr:1").await.unwrap().as_deref() == Some("1.1")
+    })
+    .await;
+    let mut runs = service.runs();
+    runs.sort();
+    assert_eq!(runs, [[1], [1], [2]]);
 }
 
 async fn a_detached_load_outlives_its_caller(setup: Setup) {

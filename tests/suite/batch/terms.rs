@@ -1,6 +1,6 @@
 //! Values whose ttl ends while their batch waits, and while it loads.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
 
 use cache_runtime::{Cache, cached};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -135,9 +135,61 @@ async fn what_another_load_has_brought_ends_too() {
     second.end().await;
     let answer = batch.await.unwrap().unwrap();
     assert_eq!((answer[&1].as_str(), answer[&2].as_str()), ("1.0", "theirs"));
+    assert_eq!(setup.cache.stats().await.total.joined, 2);
 }
 
 impl Service {
+    #[cached(each = ids, key = "user:<ids>", ttl = 60, jitter = 0.5, cache = self.cache)]
+    async fn spread(&self, ids: &[u64]) -> Result<HashMap<u64, String>, DbError> {
+        self.load(ids).map(|users| users.into_iter().collect())
+    }
+}
+
+/// Nobody knows how much shorter it is cached: it counts as the shortest.
+#[tokio::test]
+async fn what_another_load_has_brought_ends_as_soon_as_jitter_may_end_it() {
+    let setup = Setup::local().await;
+    let service = Service::new(&setup.cache);
+    let first = Other::begin(&setup.cache, "user:1", "theirs").await;
+    let second = Other::begin(&setup.cache, "user:2", "theirs").await;
+    let batch = spawned(&service, async |service| service.spread(&[1, 2]).await);
+    settle().await;
+    first.end().await;
+    settle().await;
+    setup.cache.delete("user:1").await.unwrap();
+    setup.clock.advance(TTL / 2);
+    second.end().await;
+    let answer = batch.await.unwrap().unwrap();
+    assert_eq!((answer[&1].as_str(), answer[&2].as_str()), ("1.0", "theirs"));
+}
+
+/// An absence that another load has found ends with its own ttl, of 10 s.
+#[tokio::test]
+async fn an_absence_that_another_load_has_found_ends_too() {
+    let setup = Setup::local().await;
+    let service = Service::new(&setup.cache);
+    let absent = spawned(&service, async |service| service.absent_until_told(1_001).await);
+    service.begun.notified().await;
+    let second = Other::begin(&setup.cache, "known:2", "theirs").await;
+    let batch = spawned(&service, async |service| service.all_known(vec![1_001, 2]).await);
+    settle().await;
+    service.go_on.notify_one();
+    assert_eq!(absent.await.unwrap(), Ok(None));
+    settle().await;
+    setup.clock.advance(Duration::from_secs(10));
+    second.end().await;
+    assert_eq!(batch.await.unwrap(), Ok(vec![(2, "theirs".to_owned())]));
+    assert_eq!(service.runs(), [[1_001], [1_001]]);
+}
+
+impl Service {
+    #[cached(key = "known:<id>", negative_ttl = 10, cache = self.cache)]
+    async fn absent_until_told(&self, id: u64) -> Result<Option<String>, DbError> {
+        let loaded = self.load(&[id])?.pop();
+        self.pause().await;
+        Ok(loaded.map(|(_, name)| name))
+    }
+
     #[cached(key = "lasting:<id>", ttl = 10, stale_if_error = 100, cache = self.cache)]
     async fn lasting_one(&self, id: u64) -> Result<String, DbError> {
         self.pause().await;

@@ -78,5 +78,7 @@ async fn an_id_with_a_pending_invalidation_is_loaded_and_not_kept() {
     for _ in 0..2 {
         service.unserializable(&[1, 2]).await;
     }
+    let total = setup.cache.stats().await.total;
+    assert_eq!((total.hits, total.misses, total.loads), (2, 4, 3));
     assert_eq!(service.runs(), [vec![1, 2], vec![1], vec![1]]);
 }

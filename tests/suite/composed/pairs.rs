@@ -35,25 +35,25 @@ impl Service {
     }
 
     #[cached(
-        key = "even",
+        key = "first",
         ttl = 10,
-        unless = |run| run % 2 == 1,
+        unless = |run| *run > 0,
         stale_while_revalidate = 50,
         cache = self.cache
     )]
-    async fn even(&self) -> Result<u32, String> {
+    async fn first(&self) -> Result<u32, String> {
         self.run().await
     }
 
     #[cached(
         each = ids,
-        key = "even:<ids>",
+        key = "first:<ids>",
         ttl = 10,
-        unless = |run| run % 2 == 1,
+        unless = |run| *run > 0,
         stale_while_revalidate = 50,
         cache = self.cache
     )]
-    async fn each_even(&self, ids: &[u64]) -> Result<HashMap<u64, u32>, String> {
+    async fn each_first(&self, ids: &[u64]) -> Result<HashMap<u64, u32>, String> {
         let run = self.run().await?;
         Ok(ids.iter().map(|id| (*id, run)).collect())
     }
@@ -104,8 +104,7 @@ async fn an_absence_is_refreshed_ahead_and_stands_in_for_an_error(setup: Setup) 
     service.begun(2).await;
     service.fails.store(true, Ordering::SeqCst);
     advance(11);
-    assert_eq!(service.nobody().await, Ok(None));
-    service.begun(3).await;
+    service.begun_by(3, async || assert_eq!(service.nobody().await, Ok(None))).await;
     wait_until(async || setup.cache.stats().await.total.load_errors == 1).await;
     // Past the window in which it is served at once, in the one for errors, and past both.
     advance(20);
@@ -149,23 +148,23 @@ async fn values_of_many_ids_slide(setup: Setup) {
 
 async fn a_refreshed_value_that_is_not_to_be_cached_takes_the_old_one_with_it(setup: Setup) {
     let service = Service::new(&setup.cache);
-    assert_eq!(service.even().await, Ok(0));
+    assert_eq!(service.first().await, Ok(0));
     setup.clock.advance(Duration::from_secs(11));
-    assert_eq!(service.even().await, Ok(0));
+    assert_eq!(service.first().await, Ok(0));
     service.begun(2).await;
     // A refresh that begins while the old one is dropped may go with it.
-    wait_until(async || service.even().await.is_ok_and(|run| run > 1)).await;
+    wait_until(async || service.first().await.is_ok_and(|run| run > 1)).await;
 }
 
 async fn a_refreshed_batch_that_is_not_to_be_cached_takes_the_old_one_with_it(setup: Setup) {
     let service = Service::new(&setup.cache);
     let all = |run| Ok(HashMap::from([(1, run), (2, run)]));
-    assert_eq!(service.each_even(&[1, 2]).await, all(0));
+    assert_eq!(service.each_first(&[1, 2]).await, all(0));
     setup.clock.advance(Duration::from_secs(11));
-    assert_eq!(service.each_even(&[1, 2]).await, all(0));
+    assert_eq!(service.each_first(&[1, 2]).await, all(0));
     service.begun(2).await;
     // Both are gone, one after the other.
-    wait_until(async || service.each_even(&[1, 2]).await.unwrap().values().all(|run| *run > 1)).await;
+    wait_until(async || service.each_first(&[1, 2]).await.unwrap().values().all(|run| *run > 1)).await;
 }
 
 async fn where_the_cache_is_switched_off_no_stale_value_is_the_answer(setup: Setup) {
@@ -219,8 +218,7 @@ async fn after_a_refresh_that_failed_the_upstream_rests(setup: Setup) {
         let errors = setup.cache.stats().await.total.load_errors;
         for runs in 2..4 {
             for _ in 0..3 {
-                assert_eq!(service.call(how).await, Ok(0));
-                service.begun(runs).await;
+                service.begun_by(runs, async || assert_eq!(service.call(how).await, Ok(0))).await;
                 wait_until(async || setup.cache.stats().await.total.load_errors == errors + u64::from(runs) - 1).await;
             }
             setup.clock.advance(Duration::from_secs(1));

@@ -15,13 +15,13 @@ impl Service {
     }
 
     #[cached(key = "if_error:<id>", ttl = 10, stale_if_error = 5, cache = self.cache)]
-    async fn short_if_error(&self, id: u64) -> Result<u32, String> {
+    pub(super) async fn short_if_error(&self, id: u64) -> Result<u32, String> {
         let _ = id;
         self.run().await
     }
 
     #[cached(each = ids, key = "if_error:<ids>", ttl = 10, stale_if_error = 5, cache = self.cache)]
-    async fn short_each(&self, ids: &[u64]) -> Result<HashMap<u64, u32>, String> {
+    pub(super) async fn short_each(&self, ids: &[u64]) -> Result<HashMap<u64, u32>, String> {
         let run = self.run().await?;
         Ok(ids.iter().map(|id| (*id, run)).collect())
     }

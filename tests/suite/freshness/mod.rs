@@ -2,6 +2,7 @@
 
 mod lengths;
 mod lifetimes;
+mod patience;
 mod stale;
 
 use std::{
@@ -94,6 +95,18 @@ impl Service {
     async fn sliding(&self, id: u32) -> Result<u32, String> {
         let _ = id;
         self.run().await
+    }
+
+    #[cached(ttl = 10, key = "sliding_here:<id>", sliding, near, cache = self.cache)]
+    async fn sliding_here(&self, id: u32) -> u32 {
+        let _ = id;
+        self.runs.fetch_add(1, Ordering::SeqCst)
+    }
+
+    #[cached(ttl = 10, key = "nobody_here", negative_ttl = 3, near, cache = self.cache)]
+    async fn nobody_here(&self) -> Option<fn()> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        None
     }
 
     #[cached(ttl = 10, key = "negative:<id>", negative_ttl = 3, cache = self.cache)]

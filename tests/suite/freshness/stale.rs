@@ -19,6 +19,7 @@ on_each_backend!(
     an_invalidated_value_is_not_served_stale,
     an_error_is_answered_with_the_last_good_value,
     after_a_failure_the_upstream_rests,
+    after_a_refresh_that_failed_the_upstream_rests,
     a_slow_load_is_answered_with_the_stale_value,
     those_who_wait_for_a_slow_load_get_the_stale_value_too,
     an_error_is_answered_with_the_last_good_value_to_those_who_waited,
@@ -90,12 +91,35 @@ async fn after_a_failure_the_upstream_rests(setup: Setup) {
         assert_eq!(service.forgiving(1).await, Ok(0));
     }
     assert_eq!(service.runs(), 2);
-    setup.clock.advance(Duration::from_secs(1));
+    setup.clock.advance(Duration::from_millis(999));
+    assert_eq!((service.forgiving(1).await, service.runs()), (Ok(0), 2));
+    setup.clock.advance(Duration::from_millis(1));
     assert_eq!(service.forgiving(1).await, Ok(0));
     assert_eq!(service.runs(), 3);
     service.fails.store(false, Ordering::SeqCst);
     setup.clock.advance(Duration::from_secs(1));
     assert_eq!(service.forgiving(1).await, Ok(3));
+}
+
+async fn after_a_refresh_that_failed_the_upstream_rests(setup: Setup) {
+    let service = Service::new(&setup.cache);
+    assert_eq!(service.revalidated(1).await, Ok(0));
+    service.fails.store(true, Ordering::SeqCst);
+    setup.clock.advance(Duration::from_secs(11));
+    for failed in 1..3 {
+        until_async(async || {
+            assert_eq!(service.revalidated(1).await, Ok(0));
+            setup.cache.stats().await.total.load_errors == failed
+        })
+        .await;
+        setup.clock.advance(Duration::from_millis(999));
+        for _ in 0..10 {
+            assert_eq!(service.revalidated(1).await, Ok(0));
+            tokio::time::sleep(Duration::from_millis(1)).await; // lets a refresh begin, if there is one
+        }
+        assert_eq!(u64::from(service.runs()), 1 + failed);
+        setup.clock.advance(Duration::from_millis(1));
+    }
 }
 
 async fn a_slow_load_is_answered_with_the_stale_value(setup: Setup) {

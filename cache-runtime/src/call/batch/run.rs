@@ -142,10 +142,10 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
 
     /// After an `Err`: stale values if there is one for every id that was to be loaded, else the `Err`.
     fn fail(&mut self, error: S::Error, jobs: Vec<Job>, fallbacks: Vec<Fallback<V>>) -> S::Return {
-        self.count(Count::LoadError);
         for job in jobs.iter().filter(|job| job.lead.is_some()) {
             self.slots[job.index].call.let_rest();
         }
+        self.count(Count::LoadError);
         let slots: Vec<usize> = jobs.iter().map(|job| job.index).collect();
         let read: Vec<Option<(u64, Life)>> =
             fallbacks.iter().map(|stale| stale.as_ref().map(|stale| (stale.attempt, stale.life))).collect();

@@ -1,0 +1,78 @@
+//! Who waits for another process's load: how soon it looks again, and until when the lease is that one's.
+//! Time jumps from one event to the next.
+
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+/// The default.
+const LEASE: Duration = Duration::from_secs(5);
+/// A load that takes so long is not over at an instant at which anybody looks of itself.
+const TAKES: Duration = Duration::from_millis(600);
+
+/// How long a call waited for a load of another process, which ended after [`TAKES`].
+async fn waited(store: &Gated, here: &Cache, there: &Cache) -> Duration {
+    let (elsewhere, end) = begin_load(there).await;
+    let (began, waits) = (Instant::now(), spawn_load(here, 2));
+    sleep(TAKES).await;
+    end.send(Ok(1)).unwrap();
+    assert_eq!(elsewhere.await.unwrap(), Ok(1));
+    store.ended.send_modify(|ended| *ended += 1);
+    assert_eq!(waits.await.unwrap(), 1);
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_that_a_load_is_over_is_answered_at_once() {
+    let (here, there, store) = two_processes().await;
+    store.tells.store(true, Ordering::SeqCst);
+    assert_eq!(waited(&store, &here, &there).await, TAKES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_told_looks_again_and_again() {
+    let (here, there, store) = two_processes().await;
+    let waited = waited(&store, &here, &there).await;
+    assert!((TAKES..=TAKES + Duration::from_millis(50)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_nothing_of_the_end_looks_after_a_quarter_of_a_second() {
+    let (here, there, store) = two_processes().await;
+    store.tells.store(true, Ordering::SeqCst);
+    let (elsewhere, _end) = begin_load(&there).await;
+    let (began, waits) = (Instant::now(), spawn_load(&here, 2));
+    sleep(TAKES).await;
+    // It gives its lease back, and nobody says so.
+    elsewhere.abort();
+    assert_eq!(waits.await.unwrap(), 2);
+    assert!(began.elapsed() <= TAKES + Duration::from_millis(250), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_renewed_ends_by_itself() {
+    let (here, there, _, clock) = two_processes_and_clock().await;
+    // It comes to no renewal: that is due after a third of the lease, and less time passes.
+    let (_holder, _end) = begin_load(&there).await;
+    let (began, waits) = (Instant::now(), spawn_load(&here, 2));
+    clock.advance(LEASE - Duration::from_millis(1));
+    sleep(Duration::from_millis(100)).await;
+    assert!(!waits.is_finished(), "the lease is held");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(waits.await.unwrap(), 2);
+    assert!(began.elapsed() < LEASE / 3, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_for_as_long_as_its_load_takes() {
+    let (here, there, _, clock) = two_processes_and_clock().await;
+    let (elsewhere, end) = begin_load(&there).await;
+    let waits = spawn_load(&here, 2);
+    for _ in 0..9 {
+        sleep(LEASE / 3).await;
+        clock.advance(LEASE / 3);
+    }
+    assert!(!waits.is_finished(), "the lease is held");
+    end.send(Ok(1)).unwrap();
+    assert_eq!((elsewhere.await.unwrap(), waits.await.unwrap()), (Ok(1), 1));
+}
