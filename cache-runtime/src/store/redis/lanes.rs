@@ -23,7 +23,7 @@
 //! Where names had moved, the stamps are read once more, after the values: the restart guard may
 //! have run for the node that was found at last.
 //!
-//! A trip of several runs in a task of its own: a caller that goes away disturbs nobody, and the
+//! Trips of several run in a task of their own: a caller that goes away disturbs nobody, and the
 //! trip goes on for the others.
 
 use std::{
@@ -47,7 +47,7 @@ use super::{
     node::Node,
     session::in_runtime,
     topology::Topology,
-    trip::{self, Seen},
+    trip::{self, Answered, Seen},
 };
 
 /// How many reads are under way at once. More would leave fewer to join; with one alone, a large
@@ -241,6 +241,17 @@ impl Traffic {
     }
 }
 
+impl Lane {
+    /// Comes back, and goes on with those that wait.
+    fn next(&mut self) -> Option<Vec<Ask>> {
+        let mut traffic = self.lanes.traffic();
+        traffic.arrive(self.trip);
+        let (trip, group) = traffic.next(self.topology.limit())?;
+        self.trip = trip;
+        Some(group)
+    }
+}
+
 impl Drop for Lane {
     fn drop(&mut self) {
         self.lanes.traffic().arrive(self.trip);
@@ -248,18 +259,30 @@ impl Drop for Lane {
     }
 }
 
-/// A trip for several callers.
-async fn together(lane: Lane, mut group: Vec<Ask>) {
-    let topology = Arc::clone(&lane.topology);
+/// Trips for several callers, one after the other for as long as some wait.
+async fn together(mut lane: Lane, mut group: Vec<Ask>) {
+    loop {
+        let answered = travel(&lane.topology, &mut group).await;
+        tell(group, answered);
+        match lane.next() {
+            Some(next) => group = next,
+            None => return,
+        }
+    }
+}
+
+/// One trip, which is as young as its youngest caller.
+async fn travel(topology: &Arc<Topology>, group: &mut [Ask]) -> Result<Answered> {
     let names = group.iter_mut().flat_map(|ask| std::mem::take(&mut ask.names)).collect();
     let mut tags: Vec<&str> = group.iter().flat_map(|ask| &ask.tags).map(|tag| &**tag).collect();
     tags.sort_unstable();
     tags.dedup();
-    let Some(first) = group.first() else { return };
-    let errand = Errand::new(&first.space, Purpose::Serve, Instant::now());
-    let answered = trip::travel(&topology, &errand, names, &tags).await;
-    // The next ones go while these are told.
-    drop(lane);
+    let space = group.first().map(|first| first.space.clone()).ok_or_else(|| fault::unexpected("a read"))?;
+    let errand = Errand::new(&space, Purpose::Serve, Instant::now());
+    trip::travel(topology, &errand, names, &tags).await
+}
+
+fn tell(group: Vec<Ask>, answered: Result<Answered>) {
     match answered {
         Ok((trip, values)) => {
             let (trip, mut values) = (Arc::new(trip), values.into_iter());

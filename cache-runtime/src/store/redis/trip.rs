@@ -26,6 +26,9 @@ pub(super) struct Trip {
     pub(super) stamps: Option<Stamps>,
 }
 
+/// What comes of a trip: what all readings have in common, and the values.
+pub(super) type Answered = (Trip, Vec<Value>);
+
 /// What the values of these keys are named.
 pub(super) fn values(space: &Namespace, keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| Names::of(space).value(key)).collect()
@@ -52,7 +55,7 @@ pub(super) async fn travel(
     errand: &Errand<'_>,
     values: Vec<String>,
     tags: &[&str],
-) -> Result<(Trip, Vec<Value>)> {
+) -> Result<Answered> {
     let stamps = Names::of(errand.space).stamps(tags.iter().copied());
     let (stamps_len, values_len) = (stamps.len(), values.len());
     let answered = if topology.is_cluster() {
