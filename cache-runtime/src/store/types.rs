@@ -2,12 +2,15 @@
 
 use std::{
     fmt,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use bytes::Bytes;
 
 use super::{Decoded, Format};
 use crate::clock::Millis;
@@ -94,7 +97,7 @@ pub struct Entry {
 /// Encoded bytes that clone cheaply. Their `Debug` shows the length only. By default there are none.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload {
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
     start: usize,
     end: usize,
 }
@@ -102,19 +105,23 @@ pub struct Payload {
 impl Payload {
     /// All of `bytes`.
     #[must_use]
-    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
-        let bytes = bytes.into();
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        // What a vector has room for besides would be held for as long.
+        let bytes = Bytes::from(bytes.into().into_boxed_slice());
         Self { start: 0, end: bytes.len(), bytes }
     }
 
     /// A part of a larger reply, not copied. `None` when the range is not within `bytes`.
     #[must_use]
-    pub fn part(bytes: Arc<[u8]>, range: std::ops::Range<usize>) -> Option<Self> {
-        (range.start <= range.end && range.end <= bytes.len()).then_some(Self {
-            bytes,
-            start: range.start,
-            end: range.end,
-        })
+    pub fn part(bytes: Vec<u8>, range: Range<usize>) -> Option<Self> {
+        let Range { start, end } = range;
+        (start <= end && end <= bytes.len()).then(|| Self { bytes: bytes.into(), start, end })
+    }
+
+    /// How many bytes are held, of which these are a part.
+    #[cfg(test)]
+    pub(super) fn held_len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The same bytes without the rest of a larger reply, which would live as long.

@@ -14,12 +14,12 @@ use std::{fmt::Write as _, ops::Range, sync::Arc};
 
 use crate::store::{Entry, Format, Head, Life, Payload, Token, Value};
 
-use super::names::{hex, parse_token};
+use super::{
+    digits::{decimal, hex},
+    names::parse_token,
+};
 
 const TOKEN: Range<usize> = 10..42;
-
-/// A number of so many digits is no greater than a `u64`.
-const SAFE_DIGITS: usize = 19;
 
 /// More than the text of any format takes.
 const LONGEST_FORMAT: usize = 64;
@@ -28,7 +28,7 @@ const LONGEST_FORMAT: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     /// The entry, if it is readable; whether it is valid is for the stamps to say.
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<Arc<Entry>>,
     /// What a lease must still find there. The scripts compute the same (`lib_seen.lua`).
     pub(super) seen: Option<Token>,
     /// Something is stored that is not an entry.
@@ -43,8 +43,9 @@ impl Opened {
             return Self { entry: None, seen: Some(seen_of(&bytes)), unreadable: true };
         };
         let seen = Some(head.token);
-        let payload = Payload::part(Arc::from(bytes), value);
-        Self { entry: payload.map(|payload| Entry { head, payload, decoded: None }), seen, unreadable: false }
+        let payload = Payload::part(bytes, value);
+        let entry = payload.map(|payload| Arc::new(Entry { head, payload, decoded: None }));
+        Self { entry, seen, unreadable: false }
     }
 }
 
@@ -131,17 +132,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let (mut number, mut len) = (0_u64, 0);
-        while let Some(digit) = self.0.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            number = if len < SAFE_DIGITS {
-                number * 10 + u64::from(digit)
-            } else {
-                number.checked_mul(10)?.checked_add(u64::from(digit))?
-            };
-            len += 1;
-        }
-        self.0 = &self.0[len..];
-        (len > 0).then_some(number)
+        let (number, rest) = decimal(self.0)?;
+        self.0 = rest;
+        Some(number)
     }
 
     fn shape(&mut self) -> Option<u64> {

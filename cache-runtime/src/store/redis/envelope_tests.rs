@@ -32,13 +32,13 @@ fn an_entry_reads_back_and_is_json() {
         assert_eq!(opened.seen, Some(Token(1)));
         assert!(!opened.unreadable);
         assert_eq!(&*entry.payload, br#"{"name":"Ada","list":[1,2]}"#);
-        let Head { token, incarnation, born, life, tags: read, shape, format } = entry.head;
+        let Head { token, incarnation, born, life, tags: read, shape, format } = &entry.head;
         assert_eq!(
             (token, incarnation, born, life),
-            (Token(1), Token(2), 3, Life { since: 5, fresh_until: 10, dead_at: u64::MAX })
+            (&Token(1), &Token(2), &3, &Life { since: 5, fresh_until: 10, dead_at: u64::MAX })
         );
         assert_eq!(read.iter().map(|tag| &**tag).collect::<Vec<_>>(), tags);
-        assert_eq!((shape, format), (0xff, Format::JSON));
+        assert_eq!((shape, format), (&0xff, &Format::JSON));
     }
 }
 
@@ -131,6 +131,6 @@ proptest! {
             token: Token(token), incarnation: Token(inc), born, life: Life { since: fresh, fresh_until: fresh, dead_at: dead },
             tags: value.tags, shape, format: Format::JSON,
         };
-        prop_assert_eq!(entry.head, expected);
+        prop_assert_eq!(&entry.head, &expected);
     }
 }

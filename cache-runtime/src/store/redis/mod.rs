@@ -86,6 +86,7 @@ mod answer;
 mod breaker;
 mod claims;
 mod dial;
+mod digits;
 mod envelope;
 mod errand;
 mod fault;

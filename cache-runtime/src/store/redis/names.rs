@@ -6,7 +6,7 @@ use crate::{
     store::{Namespace, Token},
 };
 
-use super::BACKEND;
+use super::{BACKEND, digits::hex};
 
 /// The names of one namespace. Each read makes several, so they are put together without formatting.
 #[derive(Debug, Clone, Copy)]
@@ -117,29 +117,6 @@ pub(super) fn parse_token(text: &[u8]) -> Option<Token> {
     Some(Token(u128::from(hex(high)?) << 64 | u128::from(hex(low)?)))
 }
 
-/// A number of 16 lower-case hex digits. Each read has several, so eight digits are taken at a time.
-pub(super) fn hex(digits: &[u8]) -> Option<u64> {
-    let (high, low) = digits.split_first_chunk::<8>()?;
-    Some(u64::from(eight_digits(*high)?) << 32 | u64::from(eight_digits(low.try_into().ok()?)?))
-}
-
-/// Each byte of a word is a digit.
-fn eight_digits(digits: [u8; 8]) -> Option<u32> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let text = u64::from_be_bytes(digits);
-    // The bit by which letters differ from digits: `a` is 0x61, and counts as 10.
-    let letters = (text >> 6) & ONES;
-    let values = (text & (0x0f * ONES)).wrapping_add(letters * 9) & (0x0f * ONES);
-    // What these values are written as: 6 more carries into the upper half from 10 on.
-    let are_letters = ((values + 6 * ONES) >> 4) & ONES;
-    if values + u64::from(b'0') * ONES + are_letters * u64::from(b'a' - b'0' - 10) != text {
-        return None;
-    }
-    let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,22 +130,6 @@ mod tests {
         {
             assert_eq!(parse_token(wrong.as_bytes()), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn every_byte_at_every_place_counts_as_what_it_is() {
-        for place in 0..16 {
-            for byte in 0..=u8::MAX {
-                let mut digits = *b"0000000000000000";
-                digits[place] = byte;
-                let is_digit = byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-                let text = std::str::from_utf8(&digits).ok().filter(|_| is_digit);
-                let expected = text.and_then(|text| u64::from_str_radix(text, 16).ok());
-                assert_eq!(hex(&digits), expected, "{byte} at {place}");
-            }
-        }
-        assert_eq!(hex(b"0123456789abcdef"), Some(0x0123_4567_89ab_cdef));
-        assert_eq!((hex(b"0"), hex(b""), hex(b"00000000000000000")), (None, None, None));
     }
 
     #[test]

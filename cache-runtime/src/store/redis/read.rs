@@ -1,6 +1,6 @@
 //! Reading entries together with the stamps that say whether they are valid.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use bb8_redis::redis::Value;
 use futures_util::future::try_join_all;
@@ -237,7 +237,7 @@ fn found(opened: Opened, stamps: &Stamps, now: u64) -> Found {
         let Head { incarnation, born, life, tags, .. } = &entry.head;
         life.dead_at > now && stamps.cover(*incarnation, *born, tags)
     };
-    Found { entry: entry.filter(valid).map(Arc::new), seen, unreadable }
+    Found { entry: entry.filter(|entry| valid(entry)), seen, unreadable }
 }
 
 #[cfg(test)]
