@@ -126,12 +126,19 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
         let mut keys = Vec::with_capacity(ids.len());
         for id in &ids {
             let version = function.plan().policy.version;
-            match key::render(&cache.space.prefix, version, |key| write_key(key, id)) {
-                Ok(key) => keys.push(Arc::<str>::from(key.full())),
-                Err(message) => {
-                    report_key(&cache, Some(function), &message);
-                    break;
+            let write = |key: &mut KeyWriter| write_key(key, id);
+            let is_rendered = key::with_rendered(&cache.space.prefix, version, write, |key| match key {
+                Ok(key) => {
+                    keys.push(Arc::from(key.full()));
+                    true
                 }
+                Err(message) => {
+                    report_key(&cache, Some(function), message);
+                    false
+                }
+            });
+            if !is_rendered {
+                break;
             }
         }
         let is_keyed = keys.len() == ids.len();
@@ -330,9 +337,11 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
     /// The result, as far as it is known: in the order of the ids.
     fn assemble(&mut self) -> S::Return {
         let mut pairs = Vec::with_capacity(self.slots.len());
-        for slot in std::mem::take(&mut self.slots) {
-            if let State::Answered(Some(value), _) = slot.state {
-                pairs.push(((self.pieces.to_key)(&slot.id), value));
+        for Slot { id, state, .. } in &mut self.slots {
+            if let State::Answered(value, _) = state
+                && let Some(value) = value.take()
+            {
+                pairs.push(((self.pieces.to_key)(id), value));
             }
         }
         S::value((self.pieces.make)(pairs))
