@@ -95,8 +95,7 @@ impl<S: Shape + 'static> Call<'_, S> {
             seat => {
                 // What was read before the wait is old news after it, and good only in place of an error.
                 stale = asked.take().and_then(Asked::into_stale);
-                // In a box, as all that a leader does not come to: its future has no room for it.
-                Box::pin(self.await_patiently(seat, &mut stale, deadline)).await
+                self.await_patiently(seat, &mut stale, deadline).await
             }
         };
         let lead = match place {
@@ -112,7 +111,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         {
             return Box::pin(self.load_detached(lead, asked, (background, deadline), body)).await;
         }
-        self.lead(lead, asked, body).await
+        // In a box, so that those who wait have no room for it: there may be thousands.
+        Box::pin(self.lead(lead, asked, body)).await
     }
 
     /// Whether the load is to outlive this caller: it may go away, or be answered before the end.
