@@ -152,7 +152,10 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
             Prepared::Late(stale) => return self.answer_stale(stale.cached),
         };
         let (grant, mut fallback) = permit.into_grant(self, lead);
-        let Some(mut task) = start(Arc::clone(&self.full_key), grant) else { return self.run_apart(body).await };
+        let Some(mut task) = start(Arc::clone(&self.full_key), grant) else {
+            let returned = self.run_apart(body).await;
+            return self.or_stale(returned, fallback);
+        };
         let joined = match within(deadline.filter(|_| fallback.is_some()), &mut task).await {
             Some(joined) => joined,
             None => match fallback.take_if(|stale| self.is_alive(stale)) {
@@ -166,7 +169,10 @@ impl<'c, S: Shape + 'static> Call<'c, S> {
             // The panic stays in the call that caused it.
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             // The runtime that ran the load is shutting down.
-            Err(_) => self.run_apart(body).await,
+            Err(_) => {
+                let returned = self.run_apart(body).await;
+                self.or_stale(returned, fallback)
+            }
         }
     }
 }

@@ -145,7 +145,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         F: Future<Output = S::Return>,
     {
         let slots = jobs.slots();
-        let Some(mut task) = self.start(start, jobs) else { return self.run_apart(body).await };
+        let Some(mut task) = self.start(start, jobs) else {
+            return self.run_here(fallbacks, body).await;
+        };
         let limit = self.policy().soft_timeout.filter(|_| fallbacks.iter().all(Option::is_some));
         let deadline = limit.map(|limit| deadline.unwrap_or_else(|| Instant::now() + limit));
         let now = || self.cache.inner.clock.now();
@@ -163,15 +165,16 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             // The panic stays in the call that caused it.
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             // The runtime that ran the load is shutting down.
-            Err(_) => self.run_apart(body).await,
+            Err(_) => self.run_here(fallbacks, body).await,
         }
     }
 
-    pub(super) async fn run_apart<F>(&mut self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
+    /// Loads in this task what no other task can load, and keeps nothing.
+    async fn run_here<F>(&mut self, fallbacks: Vec<Fallback<V>>, body: impl FnOnce(Vec<T>) -> F) -> S::Return
     where
         F: Future<Output = S::Return>,
     {
-        let (jobs, fallbacks) = self.jobs(Group::begin());
+        let (jobs, _) = self.jobs(Group::begin());
         self.run(jobs, fallbacks, body).await
     }
 

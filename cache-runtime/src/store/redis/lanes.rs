@@ -1,10 +1,9 @@
 //! Reads of concurrent tasks, joined.
 //!
-//! So many reads are under way at once ([`LANES`]); those that come meanwhile wait, and whatever
-//! waits when one of them is answered travels together, as one `MGET` that reads the stamps
-//! once. A lonely read is sent at once, by its caller. A trip that takes long makes nobody wait for it: its server
-//! may be far away, and a caller may hold its read without polling it. In a cluster each node has lanes of its own, for the
-//! values that it holds.
+//! A lonely read is sent at once, by its caller. While so many are under way ([`LANES`](traffic::LANES)), those that come
+//! wait, and whatever waits when one of them is answered travels together, as one `MGET` that reads the stamps
+//! once. A trip that takes long makes nobody wait for it: its server may be far away, and a caller may hold its read
+//! without polling it. In a cluster each node has lanes of its own, for the values that it holds.
 //!
 //! # Why a joined read is as good as one of its own
 //!
@@ -23,14 +22,14 @@
 //! Where names had moved, the stamps are read once more, after the values: the restart guard may
 //! have run for the node that was found at last.
 //!
-//! Trips of several run in a task of their own: a caller that goes away disturbs nobody, and the
-//! trip goes on for the others.
+//! # Nobody is forgotten
+//!
+//! Trips of several run in a task of their own: a caller that goes away disturbs nobody. When a trip comes back it
+//! sends those that wait, who come before newcomers. A trip may be overdue instead, or its runtime end; so each that
+//! waits looks, when the first trip is overdue, whether there is room by then. Without a runtime nobody is sent:
+//! others that wait have theirs.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
@@ -50,14 +49,9 @@ use super::{
     trip::{self, Answered, Seen},
 };
 
-/// How many reads are under way at once. More would leave fewer to join; with one alone, a large
-/// answer would hold up all others.
-const LANES: usize = 2;
-/// What part of an operation's time a trip may take before nobody waits for it any longer.
-const OVERDUE_PART: u32 = 20;
-/// How many values one trip asks for, so that no answer grows without bounds. The keys of one
-/// caller are never parted.
-const MOST_KEYS: usize = 64;
+mod traffic;
+
+use traffic::{Ask, Traffic};
 
 /// A read of more keys than this is a trip worth its while by itself, and joins no other.
 const LONE_KEYS: usize = 8;
@@ -68,32 +62,6 @@ pub(super) struct Lanes {
     traffic: Mutex<Traffic>,
 }
 
-#[derive(Default)]
-struct Traffic {
-    under_way: Vec<Departure>,
-    /// How many trips there have been.
-    trips: u64,
-    waiting: VecDeque<Ask>,
-}
-
-/// A trip that is under way.
-struct Departure {
-    trip: u64,
-    /// When it ceases to keep others waiting.
-    overdue: Instant,
-}
-
-/// One read that waits for its trip.
-struct Ask {
-    space: Namespace,
-    /// What the values are named; taken by the trip.
-    names: Vec<String>,
-    /// How many these are.
-    len: usize,
-    tags: Vec<Box<str>>,
-    answer: oneshot::Sender<Result<Seen>>,
-}
-
 /// What becomes of a read.
 enum Turn {
     /// It is sent now, by its caller.
@@ -102,11 +70,14 @@ enum Turn {
     Later(oneshot::Receiver<Result<Seen>>, Option<Instant>),
 }
 
-/// The right to have one trip under way. Dropping it sends those that wait.
+/// The right to have one trip under way, until this is dropped.
 struct Lane {
     lanes: Arc<Lanes>,
     topology: Arc<Topology>,
     trip: u64,
+    /// Whether its end sends those that wait. A trip that never began does not: in a runtime that is ending one
+    /// after the other would, each within the last.
+    sends: bool,
 }
 
 impl Lanes {
@@ -125,7 +96,6 @@ impl Lanes {
         if keys.len() > LONE_KEYS {
             return Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
         }
-        in_runtime()?;
         match node.lanes.turn(topology, space, keys, tags, begun) {
             Turn::Now(lane) => {
                 let seen = Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
@@ -142,19 +112,25 @@ impl Lanes {
         space: &Namespace,
         keys: &[&str],
         tags: &[Box<str>],
-        now: Instant,
+        begun: Instant,
     ) -> Turn {
         let mut traffic = self.traffic();
-        if let Some(trip) = traffic.depart(now, topology.limit()) {
-            return Turn::Now(Lane { lanes: Arc::clone(self), topology: Arc::clone(topology), trip });
+        if let Some(trip) = traffic.depart_alone(begun, topology.limit()) {
+            return Turn::Now(self.lane(topology, trip));
         }
         let (answer, answered) = oneshot::channel();
         let names = trip::values(space, keys);
-        traffic.waiting.push_back(Ask { space: space.clone(), names, len: keys.len(), tags: tags.to_vec(), answer });
-        Turn::Later(answered, traffic.next_overdue(now))
+        traffic.wait(Ask { space: space.clone(), names, len: keys.len(), tags: tags.to_vec(), answer });
+        let look = traffic.next_look(begun);
+        drop(traffic);
+        match look {
+            Some(_) => Turn::Later(answered, look),
+            // There is room.
+            None => Turn::Later(answered, self.send_waiting(topology)),
+        }
     }
 
-    /// Waits for the answer; sends all that wait when a trip before them has become overdue.
+    /// Waits for the answer; sends those that wait when a trip before them has become overdue.
     async fn wait(
         self: &Arc<Self>,
         topology: &Arc<Topology>,
@@ -163,81 +139,41 @@ impl Lanes {
         deadline: Instant,
     ) -> Result<Seen> {
         loop {
+            in_runtime()?;
             let until = look.map_or(deadline, |look| look.min(deadline));
             match tokio::time::timeout_at(until, &mut answer).await {
                 Ok(Ok(seen)) => return seen,
                 // The runtime that was to make the trip has ended.
                 Ok(Err(_)) => return Err(Error::unavailable(BACKEND, "a read was interrupted")),
-                // Its trip, or the one before, counts as the failure that it is.
+                // If the server is to blame, its trip or one before counts as the failure that it is.
                 Err(_) if Instant::now() >= deadline => return Err(fault::timeout(topology.limit())),
-                Err(_) => self.send_waiting(topology),
+                Err(_) => look = self.send_waiting(topology),
             }
-            look = self.traffic().next_overdue(Instant::now());
         }
     }
 
-    /// Sends those that wait for as long as there is room.
-    fn send_waiting(self: &Arc<Self>, topology: &Arc<Topology>) {
-        while let Some((trip, group)) = self.traffic().next(topology.limit()) {
-            let lane = Lane { lanes: Arc::clone(self), topology: Arc::clone(topology), trip };
-            // Outside of any runtime nobody can send them: they are told by their channels' end.
-            if let Ok(runtime) = Handle::try_current() {
-                drop(runtime.spawn(together(lane, group)));
-            }
+    /// Sends those that wait for as long as there is room. Returns when there will be room for those that still
+    /// wait, whether or not a trip comes back.
+    fn send_waiting(self: &Arc<Self>, topology: &Arc<Topology>) -> Option<Instant> {
+        let runtime = Handle::try_current().ok()?;
+        loop {
+            let now = Instant::now();
+            let mut traffic = self.traffic();
+            let Some((trip, group)) = traffic.depart(now, topology.limit()) else { return traffic.next_look(now) };
+            // A runtime that is ending drops what it is given at once, and the lane takes this lock.
+            drop(traffic);
+            let mut lane = self.lane(topology, trip);
+            lane.sends = false;
+            drop(runtime.spawn(together(lane, group)));
         }
+    }
+
+    fn lane(self: &Arc<Self>, topology: &Arc<Topology>, trip: u64) -> Lane {
+        Lane { lanes: Arc::clone(self), topology: Arc::clone(topology), trip, sends: true }
     }
 
     fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Traffic {
-    /// The next trip, if there is room for it.
-    fn depart(&mut self, now: Instant, limit: Duration) -> Option<u64> {
-        if self.under_way.iter().filter(|departure| now < departure.overdue).count() >= LANES {
-            return None;
-        }
-        self.trips += 1;
-        self.under_way.push(Departure { trip: self.trips, overdue: now + limit / OVERDUE_PART });
-        Some(self.trips)
-    }
-
-    fn arrive(&mut self, trip: u64) {
-        self.under_way.retain(|departure| departure.trip != trip);
-    }
-
-    /// When there will be room for those that wait, whether or not a trip comes back.
-    fn next_overdue(&self, now: Instant) -> Option<Instant> {
-        let overdue = self.under_way.iter().map(|departure| departure.overdue).filter(|overdue| *overdue > now);
-        overdue.min().filter(|_| !self.waiting.is_empty())
-    }
-
-    /// Those that travel together next, if there are any and there is room.
-    fn next(&mut self, limit: Duration) -> Option<(u64, Vec<Ask>)> {
-        self.waiting.retain(|ask| !ask.answer.is_closed());
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let trip = self.depart(Instant::now(), limit)?;
-        Some((trip, self.group()))
-    }
-
-    /// The first that waits, and who of its namespace can join it.
-    fn group(&mut self) -> Vec<Ask> {
-        let mut group: Vec<Ask> = Vec::with_capacity(self.waiting.len());
-        let mut others = VecDeque::new();
-        let mut keys = 0;
-        for ask in self.waiting.drain(..) {
-            if group.first().is_none_or(|first| first.space == ask.space && keys + ask.len <= MOST_KEYS) {
-                keys += ask.len;
-                group.push(ask);
-            } else {
-                others.push_back(ask);
-            }
-        }
-        self.waiting = others;
-        group
     }
 }
 
@@ -246,7 +182,7 @@ impl Lane {
     fn next(&mut self) -> Option<Vec<Ask>> {
         let mut traffic = self.lanes.traffic();
         traffic.arrive(self.trip);
-        let (trip, group) = traffic.next(self.topology.limit())?;
+        let (trip, group) = traffic.depart(Instant::now(), self.topology.limit())?;
         self.trip = trip;
         Some(group)
     }
@@ -255,12 +191,15 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         self.lanes.traffic().arrive(self.trip);
-        self.lanes.send_waiting(&self.topology);
+        if self.sends {
+            self.lanes.send_waiting(&self.topology);
+        }
     }
 }
 
 /// Trips for several callers, one after the other for as long as some wait.
 async fn together(mut lane: Lane, mut group: Vec<Ask>) {
+    lane.sends = true;
     loop {
         let answered = travel(&lane.topology, &mut group).await;
         tell(group, answered);
@@ -292,62 +231,5 @@ fn tell(group: Vec<Ask>, answered: Result<Answered>) {
             }
         }
         Err(error) => group.into_iter().for_each(|ask| drop(ask.answer.send(Err(error.clone())))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ask(space: &str, keys: usize) -> (Ask, oneshot::Receiver<Result<Seen>>) {
-        let (answer, answered) = oneshot::channel();
-        let names = vec![String::new(); keys];
-        (Ask { space: Namespace::new(space), names, len: keys, tags: Vec::new(), answer }, answered)
-    }
-
-    const LIMIT: Duration = Duration::from_secs(3600);
-
-    /// All that wait, trip by trip, each of which comes back before the next.
-    fn trips(asks: VecDeque<Ask>) -> Vec<Vec<Ask>> {
-        let mut traffic = Traffic { waiting: asks, ..Traffic::default() };
-        let next = || {
-            let (trip, group) = traffic.next(LIMIT)?;
-            traffic.arrive(trip);
-            Some(group)
-        };
-        std::iter::from_fn(next).collect()
-    }
-
-    #[test]
-    fn those_of_one_namespace_travel_together_and_the_others_stay_in_their_order() {
-        let (asks, _answers): (VecDeque<_>, Vec<_>) =
-            ["a", "b", "a", "c", "b"].map(|space| ask(space, 1)).into_iter().unzip();
-        let spaces = |group: &Vec<Ask>| group.iter().map(|ask| ask.space.as_str().to_owned()).collect::<Vec<_>>();
-        assert_eq!(trips(asks).iter().map(spaces).collect::<Vec<_>>(), [vec!["a", "a"], vec!["b", "b"], vec!["c"]]);
-    }
-
-    #[test]
-    fn who_went_away_is_not_asked_for_and_no_trip_is_too_long() {
-        let (asks, mut answers): (VecDeque<_>, Vec<_>) = (0..100).map(|_| ask("a", LONE_KEYS)).unzip();
-        drop(answers.drain(10..20));
-        let lens: Vec<usize> = trips(asks).iter().map(|group| group.iter().map(|ask| ask.len).sum()).collect();
-        assert_eq!(lens[0], MOST_KEYS);
-        assert_eq!(lens.iter().sum::<usize>(), 90 * LONE_KEYS);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_trip_that_is_overdue_makes_nobody_wait() {
-        let mut traffic = Traffic::default();
-        let first: Vec<u64> = (0..LANES).map(|_| traffic.depart(Instant::now(), LIMIT).unwrap()).collect();
-        let (waits, _answer) = ask("a", 1);
-        traffic.waiting.push_back(waits);
-        assert!(traffic.next(LIMIT).is_none());
-        tokio::time::sleep_until(traffic.next_overdue(Instant::now()).unwrap()).await;
-        let (trip, _) = traffic.next(LIMIT).unwrap();
-        assert!(traffic.next_overdue(Instant::now()).is_none(), "nobody waits any more");
-        for trip in first.into_iter().chain([trip]) {
-            traffic.arrive(trip);
-        }
-        assert!(traffic.under_way.is_empty());
     }
 }

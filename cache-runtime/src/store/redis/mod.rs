@@ -10,8 +10,8 @@
 //! | `guard` | makes sure that a server still has what it was told before a new connection is used |
 //! | `errand` | calls on their way to the nodes that have their names, together and again if need be |
 //! | `session` | one operation at one node: a link, a deadline, commands in order |
-//! | `lanes` | reads of concurrent tasks from one node, joined into one trip |
-//! | `names`, `envelope` | what keys are called, and what is stored under them |
+//! | `lanes`, `trip` | reads of concurrent tasks from one node, joined into one trip |
+//! | `names`, `envelope`, `digits` | what keys are called, and what is stored under them |
 //! | `scripts` | the atomic steps, in Lua, beside it in `scripts/` |
 //! | `read`, `write`, `number`, `scan`, `info` | the operations of [`Store`] |
 //! | `answer`, `fault` | the server's answers as values, and errors in our words |
@@ -120,6 +120,7 @@ use breaker::Purpose;
 use dial::Dialer;
 use errand::Errand;
 use hearing::Tracked;
+use session::in_runtime;
 use topology::{Topology, find_layout};
 use tracking::Tracking;
 
@@ -140,6 +141,7 @@ impl RedisStore {
     /// Tries the address and the credentials, on a connection of its own: the pool would report a
     /// wrong password only as a time-out.
     pub(crate) async fn probe(config: &RedisConfig) -> Result<()> {
+        in_runtime()?;
         let probed = match config.is_cluster() {
             true => find_layout(config).await,
             false => Dialer::new(config)?.probe().await,

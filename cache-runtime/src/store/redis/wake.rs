@@ -21,6 +21,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::store::{Namespace, Released};
 
+use super::session::in_runtime;
+
 /// Who waits in this process, and which namespaces' channels are subscribed to.
 #[derive(Default)]
 pub(super) struct Wakes {
@@ -58,6 +60,9 @@ impl Wakes {
             return true;
         }
         self.wanted.notify_one();
+        if in_runtime().is_err() {
+            return false;
+        }
         tokio::time::timeout(limit, on.wait_for(|on| *on)).await.is_ok_and(|on| on.is_ok())
     }
 

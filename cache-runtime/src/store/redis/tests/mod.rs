@@ -9,6 +9,7 @@ use super::*;
 use crate::store::conformance::{self, Fixture};
 
 mod cluster;
+mod ending;
 mod faults;
 mod joined;
 mod protocol;

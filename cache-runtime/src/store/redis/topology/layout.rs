@@ -4,7 +4,10 @@ use bb8_redis::redis::Value;
 
 use crate::{config::Address, error::Result};
 
-use super::super::{answer, fault};
+use super::{
+    super::{answer, fault},
+    redirect::host_or,
+};
 
 /// The slots from `first` to `last`, both included, and their master.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +42,14 @@ fn range_of(range: Value, asked: &Address) -> Option<Range> {
     Some(Range { first, last, master: master_of(range.next()?, asked)? })
 }
 
-/// Host, port, id. A node that does not know its own host leaves it out: it is where it was asked.
+/// Host, port, id.
 fn master_of(node: Value, asked: &Address) -> Option<Master> {
     let mut node = answer::list(node, "a node").ok()?.into_iter();
     let text = |value: Value| String::from_utf8(answer::bytes(value)?).ok();
-    let host = text(node.next()?).filter(|host| !host.is_empty()).unwrap_or_else(|| asked.host.clone());
+    let host = text(node.next()?).unwrap_or_default();
     let port = u16::try_from(answer::number(&node.next()?, "a port").ok()?).ok()?;
     let id = node.next().and_then(text).unwrap_or_default();
-    Some(Master { address: Address::new(host, port), id: id.into() })
+    Some(Master { address: Address::new(host_or(&host, asked), port), id: id.into() })
 }
 
 #[cfg(test)]

@@ -21,8 +21,7 @@ impl Redirect {
         let address = || {
             let (_slot, address) = error.details()?.split_once(' ')?;
             let (host, port) = address.rsplit_once(':')?;
-            let host = if host.is_empty() { &asked.host } else { host };
-            Some(Address::new(host, port.trim().parse().ok()?))
+            Some(Address::new(host_or(host, asked), port.trim().parse().ok()?))
         };
         match error.code() {
             "MOVED" => address().map(Self::Moved),
@@ -30,6 +29,12 @@ impl Redirect {
             _ => None,
         }
     }
+}
+
+/// The host that a node tells. One that does not know its own tells none, or `?` where it is to tell a name: it is
+/// where `asked` was.
+pub(super) fn host_or<'a>(host: &'a str, asked: &'a Address) -> &'a str {
+    if matches!(host, "" | "?") { &asked.host } else { host }
 }
 
 /// Whether another node is to be asked, whichever it is.
@@ -74,5 +79,6 @@ mod tests {
         let at = |port| Address::new("seed", port);
         assert_eq!(redirect("-MOVED 3999 :6381\r\n"), Some(Redirect::Moved(at(6381))));
         assert_eq!(redirect("-ASK 3999 :6382\r\n"), Some(Redirect::Ask(at(6382))));
+        assert_eq!(redirect("-ASK 3999 ?:6382\r\n"), Some(Redirect::Ask(at(6382))));
     }
 }
