@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cache_runtime::{Backend, Cache, Error, RedisConfig};
+use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::logs::Log;
@@ -61,6 +62,16 @@ fn a_password_of_any_characters_is_written_escaped() {
     }
     let escaped = SecretString::from("redis://app:%2F%3F%23%40%3A%25@db".to_owned());
     assert_eq!(RedisConfig::from_url(&escaped).unwrap().password.unwrap().expose_secret(), "/?#@:%");
+}
+
+#[test]
+fn building_outside_of_a_runtime_is_an_error_where_one_is_needed() {
+    for backend in [Backend::Redis, Backend::Tiered] {
+        let built = Cache::builder().backend(backend).build().now_or_never();
+        let error = built.expect("nothing is waited for").unwrap_err().to_string();
+        assert!(error.contains("within a tokio runtime"), "{error}");
+    }
+    assert!(Cache::builder().backend(Backend::Local).build().now_or_never().unwrap().is_ok());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Answers past the ttl: while a refresh runs, when loading fails, and when it is slow.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -8,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use cache_runtime::{Cache, cached};
+use cache_runtime::{Backend, Cache, Clock, cached};
+use futures_util::FutureExt as _;
 
 use super::{Service, until_async};
 use crate::backends::{Setup, on_each_backend};
@@ -224,4 +226,28 @@ async fn what_was_set_does_not_come_back_once_a_refresh_has_replaced_it(setup: S
     // The new one has ended, and the one before it would not have yet.
     setup.clock.advance(Duration::from_secs(11));
     assert_eq!(service.ahead(1).await, Ok(1));
+}
+
+/// Loads go in tasks of their own, and there is no runtime here to run one.
+#[test]
+fn a_stale_value_stands_in_for_an_error_where_no_task_can_load() {
+    #[cached(detached, ttl = 10, key = "one:<id>", stale_if_error = 60, skip(cache, fails), cache = cache)]
+    async fn one(cache: Cache, fails: bool, id: u32) -> Result<u32, String> {
+        if fails { Err("the upstream is down".to_owned()) } else { Ok(id) }
+    }
+    #[cached(detached, each = ids, ttl = 10, key = "each:<ids>", stale_if_error = 60, skip(cache, fails), cache = cache)]
+    async fn each(cache: Cache, fails: bool, ids: Vec<u32>) -> Result<HashMap<u32, u32>, String> {
+        if fails { Err("the upstream is down".to_owned()) } else { Ok(ids.into_iter().map(|id| (id, id)).collect()) }
+    }
+    let clock = Clock::manual();
+    let builder = Cache::builder().backend(Backend::Local).clock(clock.clone());
+    let cache = builder.build().now_or_never().unwrap().unwrap();
+    let both = HashMap::from([(1, 1), (2, 2)]);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        assert_eq!(one(cache.clone(), false, 1).await, Ok(1));
+        assert_eq!(each(cache.clone(), false, vec![1, 2]).await, Ok(both.clone()));
+    });
+    clock.advance(Duration::from_secs(11));
+    assert_eq!(one(cache.clone(), true, 1).now_or_never(), Some(Ok(1)));
+    assert_eq!(each(cache.clone(), true, vec![1, 2]).now_or_never(), Some(Ok(both)));
 }
