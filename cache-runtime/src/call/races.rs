@@ -188,15 +188,11 @@ async fn a_call_that_starts_while_a_fill_is_under_way_does_not_join_its_load() {
     assert_eq!([leader.await.unwrap(), waiter.await.unwrap(), after.await.unwrap()], [1, 1, 2]);
 }
 
-static FORGIVING: Function = Function::new(Plan {
-    name: "forgiving",
-    policy: Policy {
-        ttl: Some(Duration::from_secs(1)),
-        stale_if_error: Some(Duration::from_secs(60)),
-        ..Policy::DEFAULT
-    },
-    ..Plan::DEFAULT
-});
+/// A second of ttl, and a minute in which the value is better than an error.
+const FORGIVING_POLICY: Policy =
+    Policy { ttl: Some(Duration::from_secs(1)), stale_if_error: Some(Duration::from_secs(60)), ..Policy::DEFAULT };
+
+static FORGIVING: Function = Function::new(Plan { name: "forgiving", policy: FORGIVING_POLICY, ..Plan::DEFAULT });
 
 static TAGGED: Function = Function::new(Plan { name: "tagged", ..Plan::DEFAULT });
 
