@@ -4,6 +4,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::__private::{KeyWriter, batch, stored_each};
 
 /// The default.
 const LEASE: Duration = Duration::from_secs(5);
@@ -86,6 +87,8 @@ async fn a_lease_is_renewed_for_as_long_as_its_load_takes() {
     assert_eq!((elsewhere.await.unwrap(), waits.await.unwrap()), (Ok(1), 1));
 }
 
+static EACH: Function = Function::new(Plan { name: "each", ..Plan::DEFAULT });
+
 /// A call that would load 2: what it was answered, and how long after it.
 fn spawn_impatient(cache: &Cache) -> JoinHandle<(Result<u32, String>, Duration)> {
     let cache = cache.clone();
@@ -117,4 +120,50 @@ async fn a_value_that_dies_while_another_processs_load_is_waited_for_is_nobodys_
     sleep(PATIENCE / 2).await;
     clock.advance(STEP);
     assert_eq!(waits.await.unwrap(), (Ok(2), PATIENCE), "it is dead");
+}
+
+/// The same cache, whose calls wait for their server no longer than this altogether.
+fn limited(cache: Cache, limit: Duration) -> Cache {
+    let Cache { inner, space } = cache;
+    let mut inner = Arc::into_inner(inner).expect("no call has begun");
+    inner.call_limit = Some(limit);
+    Cache { inner: Arc::new(inner), space }
+}
+
+/// A call in a task of its own that would load 2, alone or in a batch.
+fn spawn_one_or_many(cache: &Cache, is_batch: bool) -> JoinHandle<u32> {
+    if !is_batch {
+        return spawn_load(cache, 2);
+    }
+    let cache = cache.clone();
+    tokio::spawn(async move {
+        let shape = L1::<Result<Vec<(u32, u32)>, String>>::NEW.outer().inner().errors();
+        let (each, id) = (stored_each(shape), |key: &mut KeyWriter, id: &u32| key.arg(id));
+        let call = batch(shape, each, &EACH, &cache, vec![0], |key, _| key.literal("n"), id, id);
+        call.load(async |ids| Ok(ids.into_iter().map(|id| (id, 2)).collect())).await.unwrap()[0].1
+    })
+}
+
+/// Each lease takes more than half of the time that a call may wait for its server.
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_for_another_process_may_wait_for_its_server_anew() {
+    for is_batch in [false, true] {
+        let (here, there, store) = two_processes().await;
+        let here = limited(here, Duration::from_millis(100));
+        let (elsewhere, _end) = begin_load(&there).await;
+        let answer_late = async |answers| {
+            store.leases.until_held(answers).await;
+            sleep(Duration::from_millis(60)).await;
+            store.leases.open();
+        };
+        store.leases.hold_next();
+        let waits = spawn_one_or_many(&here, is_batch);
+        answer_late(1).await;
+        sleep(TAKES).await;
+        store.leases.close();
+        elsewhere.abort();
+        answer_late(2).await;
+        assert_eq!(waits.await.unwrap(), 2);
+        assert_eq!(there.get::<u32>("n").await.unwrap(), Some(2), "no slow server; batch: {is_batch}");
+    }
 }
