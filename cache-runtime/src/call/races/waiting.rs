@@ -87,8 +87,6 @@ async fn a_lease_is_renewed_for_as_long_as_its_load_takes() {
     assert_eq!((elsewhere.await.unwrap(), waits.await.unwrap()), (Ok(1), 1));
 }
 
-static EACH: Function = Function::new(Plan { name: "each", ..Plan::DEFAULT });
-
 /// A call that would load 2: what it was answered, and how long after it.
 fn spawn_impatient(cache: &Cache) -> JoinHandle<(Result<u32, String>, Duration)> {
     let cache = cache.clone();
@@ -129,6 +127,8 @@ fn limited(cache: Cache, limit: Duration) -> Cache {
     inner.call_limit = Some(limit);
     Cache { inner: Arc::new(inner), space }
 }
+
+static EACH: Function = Function::new(Plan { name: "each", ..Plan::DEFAULT });
 
 /// A call in a task of its own that would load 2, alone or in a batch.
 fn spawn_one_or_many(cache: &Cache, is_batch: bool) -> JoinHandle<u32> {
