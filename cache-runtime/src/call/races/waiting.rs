@@ -4,7 +4,6 @@
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::__private::{KeyWriter, batch, stored_each};
 
 /// The default.
 const LEASE: Duration = Duration::from_secs(5);
@@ -128,22 +127,6 @@ fn limited(cache: Cache, limit: Duration) -> Cache {
     Cache { inner: Arc::new(inner), space }
 }
 
-static EACH: Function = Function::new(Plan { name: "each", ..Plan::DEFAULT });
-
-/// A call in a task of its own that would load 2, alone or in a batch.
-fn spawn_one_or_many(cache: &Cache, is_batch: bool) -> JoinHandle<u32> {
-    if !is_batch {
-        return spawn_load(cache, 2);
-    }
-    let cache = cache.clone();
-    tokio::spawn(async move {
-        let shape = L1::<Result<Vec<(u32, u32)>, String>>::NEW.outer().inner().errors();
-        let (each, id) = (stored_each(shape), |key: &mut KeyWriter, id: &u32| key.arg(id));
-        let call = batch(shape, each, &EACH, &cache, vec![0], |key, _| key.literal("n"), id, id);
-        call.load(async |ids| Ok(ids.into_iter().map(|id| (id, 2)).collect())).await.unwrap()[0].1
-    })
-}
-
 /// Each lease takes more than half of the time that a call may wait for its server.
 #[tokio::test(start_paused = true)]
 async fn who_has_waited_for_another_process_may_wait_for_its_server_anew() {
@@ -157,7 +140,7 @@ async fn who_has_waited_for_another_process_may_wait_for_its_server_anew() {
             store.leases.open();
         };
         store.leases.hold_next();
-        let waits = spawn_one_or_many(&here, is_batch);
+        let waits = spawn_one_or_many(&here, 2, is_batch);
         answer_late(1).await;
         sleep(TAKES).await;
         store.leases.close();
@@ -166,4 +149,17 @@ async fn who_has_waited_for_another_process_may_wait_for_its_server_anew() {
         assert_eq!(waits.await.unwrap(), 2);
         assert_eq!(there.get::<u32>("n").await.unwrap(), Some(2), "no slow server; batch: {is_batch}");
     }
+}
+
+/// 1. A batch asks for two leases, and the second one is granted first. 2. It is dropped. 3. Another process loads.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_goes_while_it_waits_for_some_leases_gives_the_others_back() {
+    let (here, there, store) = two_processes().await;
+    store.leases.hold_next();
+    let batch = tokio::spawn(async move { call_each(&here, &["m", "n"], 1).await });
+    store.leases.until_held(1).await;
+    batch.abort();
+    assert!(batch.await.unwrap_err().is_cancelled());
+    assert_eq!(load(&there, 2).await, 2);
+    assert_eq!(there.get::<u32>("n").await.unwrap(), Some(2), "the lease is held by nobody");
 }
