@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use cache_runtime::{Cache, cached};
+use cache_runtime::{
+    Cache, cached,
+    test_kit::{Operation, TestKit},
+};
 use tokio::sync::{Barrier, Notify};
 
 use crate::backends::{Setup, on_each_backend};
@@ -51,6 +54,12 @@ impl Service {
     async fn slow(&self, id: u32) -> u32 {
         let _ = id;
         self.run().await
+    }
+
+    #[cached(each = ids, key = "slow:<ids>", cache = self.cache)]
+    async fn each_slow(&self, ids: &[u32]) -> Vec<(u32, u32)> {
+        let run = self.run().await;
+        ids.iter().map(|id| (*id, run)).collect()
     }
 
     #[cached(key = "shareable", cache = self.cache)]
@@ -152,6 +161,36 @@ async fn a_dropped_leader_leaves_the_load_to_a_waiter(setup: Setup) {
         assert_eq!(waiter.await.unwrap(), 1);
     }
     assert_eq!(service.runs(), 2);
+}
+
+/// 1. A value is on its way to the store. 2. Its caller goes away. 3. The next call stores its own.
+#[tokio::test]
+async fn a_caller_that_goes_while_its_value_is_stored_gives_the_lease_back() {
+    for is_batch in [false, true] {
+        let kit = TestKit::new().await;
+        let (service, faults) = (Service::new(kit.cache()), kit.faults());
+        let caller = service.clone();
+        let call = tokio::spawn(async move {
+            match is_batch {
+                true => drop(caller.each_slow(&[1]).await),
+                false => drop(caller.slow(1).await),
+            }
+        });
+        service.begun.notified().await;
+        faults.hold(Operation::Write);
+        service.go_on.notify_one();
+        faults.until_held(1).await;
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+        let given_back = tokio::time::timeout(Duration::from_secs(20), faults.until_held(1));
+        given_back.await.expect("the lease is held by nobody");
+        faults.heal();
+        while faults.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+        service.go_on.notify_one();
+        assert_eq!([service.slow(1).await, service.slow(1).await], [1, 1], "batch: {is_batch}");
+    }
 }
 
 async fn a_panic_stays_in_its_call(setup: Setup) {

@@ -1,8 +1,18 @@
 //! What `stats()` tells.
 
-use cache_runtime::{Cache, cached};
+use cache_runtime::{Cache, CacheKey, KeyWriter, cached};
 
 use crate::backends::{Setup, on_each_backend};
+
+/// An id that no key can be written for.
+#[derive(Debug, Clone)]
+struct Keyless;
+
+impl CacheKey for Keyless {
+    fn render(&self, key: &mut KeyWriter) {
+        key.fail("it has none");
+    }
+}
 
 struct Service(Cache);
 
@@ -16,6 +26,18 @@ impl Service {
     async fn each_square(&self, numbers: &[u64]) -> Result<Vec<(u64, u64)>, String> {
         let square = |n: &u64| n.checked_mul(*n).map(|square| (*n, square)).ok_or_else(|| "too large".to_owned());
         numbers.iter().map(square).collect()
+    }
+
+    #[cached(key = "keyless:<id>", cache = self.0)]
+    async fn keyless(&self, id: Keyless) -> Result<u64, String> {
+        let _ = id;
+        Err("on purpose".to_owned())
+    }
+
+    #[cached(each = ids, key = "keyless:<ids>", cache = self.0)]
+    async fn each_keyless(&self, ids: &[Keyless]) -> Result<Vec<(Keyless, u64)>, String> {
+        let _ = ids;
+        Err("on purpose".to_owned())
     }
 
     #[cached(key = "within_itself", skip(depth), cache = self.0)]
@@ -78,6 +100,10 @@ async fn an_err_is_counted_wherever_its_load_runs(setup: Setup) {
     assert_eq!(counted().await, (6, 6));
     Cache::disabled(service.each_square(&[1, u64::MAX])).await.unwrap_err();
     assert_eq!(counted().await, (7, 7));
+    service.keyless(Keyless).await.unwrap_err();
+    assert_eq!(counted().await, (8, 8));
+    service.each_keyless(&[Keyless, Keyless]).await.unwrap_err();
+    assert_eq!(counted().await, (9, 9));
 }
 
 async fn the_server_reports_its_figures(setup: Setup) {

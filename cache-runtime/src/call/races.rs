@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Enter, enter};
 use crate::{
-    __private::{Function, Inner as _, L1, Plan, stored},
+    __private::{Function, Inner as _, KeyWriter, L1, Plan, batch, stored, stored_each},
     Backend, Cache, Clock, Result,
     policy::Policy,
     store::gated::Gated,
@@ -56,6 +56,28 @@ async fn load(cache: &Cache, version: u32) -> u32 {
 fn spawn_load(cache: &Cache, version: u32) -> JoinHandle<u32> {
     let cache = cache.clone();
     tokio::spawn(async move { load(&cache, version).await })
+}
+
+static EACH: Function = Function::new(Plan { name: "each", ..Plan::DEFAULT });
+
+/// A call for many keys, each of which would be loaded as this.
+async fn call_each(cache: &Cache, keys: &[&'static str], version: u32) -> Vec<u32> {
+    let shape = L1::<Result<Vec<(usize, u32)>, String>>::NEW.outer().inner().errors();
+    let write = |key: &mut KeyWriter, index: &usize| key.arg(index);
+    let write_key = |key: &mut KeyWriter, index: &usize| key.literal(keys[*index]);
+    let call = batch(shape, stored_each(shape), &EACH, cache, (0..keys.len()).collect(), write_key, write, write);
+    let call = call.tag(|tag, _| tag.literal("t"));
+    let all = call.load(async |ids| Ok(ids.into_iter().map(|index| (index, version)).collect())).await;
+    all.unwrap().into_iter().map(|(_, version)| version).collect()
+}
+
+/// As [`spawn_load`], alone or in a batch.
+fn spawn_one_or_many(cache: &Cache, version: u32, is_batch: bool) -> JoinHandle<u32> {
+    if !is_batch {
+        return spawn_load(cache, version);
+    }
+    let cache = cache.clone();
+    tokio::spawn(async move { call_each(&cache, &["n"], version).await[0] })
 }
 
 /// Returns once so many calls have missed. Each of them has its place in the flight by then: on the one thread of a
@@ -188,15 +210,11 @@ async fn a_call_that_starts_while_a_fill_is_under_way_does_not_join_its_load() {
     assert_eq!([leader.await.unwrap(), waiter.await.unwrap(), after.await.unwrap()], [1, 1, 2]);
 }
 
-static FORGIVING: Function = Function::new(Plan {
-    name: "forgiving",
-    policy: Policy {
-        ttl: Some(Duration::from_secs(1)),
-        stale_if_error: Some(Duration::from_secs(60)),
-        ..Policy::DEFAULT
-    },
-    ..Plan::DEFAULT
-});
+/// A second of ttl, and a minute in which the value is better than an error.
+const FORGIVING_POLICY: Policy =
+    Policy { ttl: Some(Duration::from_secs(1)), stale_if_error: Some(Duration::from_secs(60)), ..Policy::DEFAULT };
+
+static FORGIVING: Function = Function::new(Plan { name: "forgiving", policy: FORGIVING_POLICY, ..Plan::DEFAULT });
 
 static TAGGED: Function = Function::new(Plan { name: "tagged", ..Plan::DEFAULT });
 

@@ -168,4 +168,18 @@ mod tests {
         let Waited::Lead(_taken) = waiter.wait(|| epoch).await else { panic!("nobody else loads") };
         assert!(matches!(join(&flights, epoch), Seat::Wait(_)), "it loads beside the one who took over");
     }
+
+    /// 1. A leads, and B waits. 2. The key is invalidated. 3. A goes away. 4. C calls, and must find B.
+    #[tokio::test]
+    async fn who_takes_over_after_an_invalidation_is_found_by_those_who_call_then() {
+        let (flights, epochs) = (Arc::new(Flights::new()), Epochs::new());
+        let now = || epochs.of([Epochs::key("app:n")]);
+        let leader = lead(&flights, now());
+        let Seat::Wait(waiter) = join(&flights, now()) else { panic!("it waits") };
+        epochs.advance(Epochs::key("app:n"));
+        drop(leader);
+        let Waited::Lead(taken) = waiter.wait(now).await else { panic!("nobody else loads") };
+        assert!(!taken.is_overtaken(now()));
+        assert!(matches!(join(&flights, now()), Seat::Wait(_)), "it loads beside the one who took over");
+    }
 }

@@ -145,7 +145,9 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         let goes_on = match first_held {
             Some(held) if self.cache.inner.store.is_shared() => {
                 self.give_back_after(held);
-                patience.wait(&self.cache, self.slots[held].call.key()).await
+                let goes_on = patience.wait(&self.cache, self.slots[held].call.key()).await;
+                self.slots.iter().for_each(|slot| slot.call.budget.renew());
+                goes_on
             }
             Some(_) => false,
             None => patience.again(),

@@ -243,8 +243,7 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
             slot.call.by_value = self.by_value.clone();
         }
         if !self.is_keyed {
-            self.count(Count::Load);
-            return body(self.ids(0..self.slots.len())).await;
+            return self.run_unkeyed(body).await;
         }
         if let Some(jobs) = self.take_grant() {
             return self.run(jobs, Vec::new(), body).await;

@@ -113,6 +113,22 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         }
     }
 
+    /// Runs the function for ids that cannot be told apart: nobody waits for it, and nothing is kept.
+    pub(super) async fn run_unkeyed<F>(&mut self, body: impl FnOnce(Vec<T>) -> F) -> S::Return
+    where
+        F: Future<Output = S::Return>,
+    {
+        self.count(Count::Load);
+        match S::split(body(self.ids(0..self.slots.len())).await) {
+            Split::Value(all) => S::value(all),
+            Split::None(absent) => S::absent(absent),
+            Split::Err(error) => {
+                self.count(Count::LoadError);
+                S::error(error)
+            }
+        }
+    }
+
     /// Takes a result apart. An `Err` or `None` in place of a result is the answer to the call.
     ///
     /// Nothing is awaited here: an error need not be `Send`.

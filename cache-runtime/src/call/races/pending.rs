@@ -45,6 +45,23 @@ async fn a_call_that_a_pending_invalidation_names_waits_for_no_other_and_stores_
     }
 }
 
+#[tokio::test]
+async fn a_call_that_a_pending_invalidation_names_is_a_miss_and_a_load() {
+    let (here, _, store) = two_processes().await;
+    for target in TARGETS {
+        for is_batch in [false, true] {
+            assert_eq!(spawn_one_or_many(&here, 1, is_batch).await.unwrap(), 1);
+            fail(&here, &store, target).await;
+            let before = here.stats().await.total;
+            assert_eq!(spawn_one_or_many(&here, 2, is_batch).await.unwrap(), 2);
+            let now = here.stats().await.total;
+            let counted = [now.hits - before.hits, now.misses - before.misses, now.loads - before.loads];
+            assert_eq!(counted, [0, 1, 1], "by {target}, batch: {is_batch}");
+            land(&here, &store).await;
+        }
+    }
+}
+
 /// 1. A write is sent and not acknowledged. 2. Until it arrives, if it does, the value before it is stored.
 #[tokio::test]
 async fn a_write_that_is_not_acknowledged_invalidates_its_key() {
