@@ -17,6 +17,9 @@ use crate::{
 const ROUNDS: usize = 21;
 const CALLS: usize = 100_000;
 
+/// What two threads come to that share nothing, not even memory: more than that no cache can reach here.
+const FLOOR: [&str; 2] = ["floor: arithmetic", "floor: arithmetic, 2 threads"];
+
 /// Names of the same contenders on two threads: a goal compares the two.
 const ON_TWO: [&str; 4] =
     ["cache-runtime, 2 threads", "concurrent_cached, 2 threads", "moka get_with, 2 threads", "quick_cache, 2 threads"];
@@ -43,6 +46,7 @@ fn shared(ids: &[u64], name: &'static str, workload: &str) -> Outcome {
         both([concurrent_cached::NAME, ON_TWO[1]], ids, concurrent_cached::shared),
         both([moka::NAME, ON_TWO[2]], ids, |id| moka::shared(&moka, id)),
         both([quick_cache::NAME, ON_TWO[3]], ids, |id| quick.get(id)),
+        both(FLOOR, ids, arithmetic),
     ];
     outcome(name, workload, alternate(ROUNDS, contenders.into_iter().flatten().collect()))
 }
@@ -53,8 +57,14 @@ fn owned(ids: &[u64]) -> Outcome {
         both([ours::NAME, ON_TWO[0]], ids, ours::owned),
         both([concurrent_cached::NAME, ON_TWO[1]], ids, concurrent_cached::owned),
         both([moka::NAME, ON_TWO[2]], ids, |id| moka::owned(&moka, id)),
+        both(FLOOR, ids, arithmetic),
     ];
     outcome("scaling, owned", "`User`, 1,000 keys", alternate(ROUNDS, contenders.into_iter().flatten().collect()))
+}
+
+/// About as long as a hit.
+async fn arithmetic(id: u64) -> u64 {
+    (0..64).fold(id, |mixed, step| black_box(mixed).rotate_left(5).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ step)
 }
 
 /// Ours on two threads first: that is what the goals are about.

@@ -123,24 +123,15 @@ impl<'c, S: Shape, T: Clone, K, V> Batch<'c, S, T, K, V> {
         mut write_key: impl FnMut(&mut KeyWriter, &T),
     ) -> Self {
         let cache = cache.of(function);
-        let mut keys = Vec::with_capacity(ids.len());
-        for id in &ids {
-            let version = function.plan().policy.version;
+        let version = function.plan().policy.version;
+        let mut render = |id: &T| {
             let write = |key: &mut KeyWriter| write_key(key, id);
-            let is_rendered = key::with_rendered(&cache.space.prefix, version, write, |key| match key {
-                Ok(key) => {
-                    keys.push(Arc::from(key.full()));
-                    true
-                }
-                Err(message) => {
-                    report_key(&cache, Some(function), message);
-                    false
-                }
-            });
-            if !is_rendered {
-                break;
-            }
-        }
+            key::with_rendered(&cache.space.prefix, version, write, |key| {
+                let failed = |message: &str| report_key(&cache, Some(function), message);
+                key.map(|key| Arc::from(key.full())).map_err(failed).ok()
+            })
+        };
+        let keys: Vec<Arc<str>> = ids.iter().map_while(&mut render).collect();
         let is_keyed = keys.len() == ids.len();
         let mut batch = Self {
             cache,
