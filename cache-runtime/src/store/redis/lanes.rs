@@ -1,8 +1,8 @@
 //! Reads of concurrent tasks, joined.
 //!
 //! A lonely read is sent at once, by its caller. While so many are under way ([`LANES`](traffic::LANES)), those that come
-//! wait, and whatever waits when one of them is answered travels together, as one `MGET` that reads the stamps
-//! once. A trip that takes long makes nobody wait for it: its server may be far away, and a caller may hold its read
+//! wait, and those of one namespace that wait when one of them is answered travel together, as one `MGET` that reads the
+//! stamps once. A trip that takes long makes nobody wait for it: its server may be far away, and a caller may hold its read
 //! without polling it. In a cluster each node has lanes of its own, for the values that it holds.
 //!
 //! # Why a joined read is as good as one of its own
@@ -24,27 +24,23 @@
 //!
 //! # Nobody is forgotten
 //!
-//! Trips of several run in a task of their own: a caller that goes away disturbs nobody. When a trip comes back it
-//! sends those that wait, who come before newcomers. A trip may be overdue instead, or its runtime end; so each that
-//! waits looks, when the first trip is overdue, whether there is room by then. Without a runtime nobody is sent:
-//! others that wait have theirs.
+//! Trips of several run in a task of their own, in the runtime of the first of them: a caller that goes away disturbs
+//! nobody. When a trip comes back it sends those that wait, who come before newcomers. A trip may be overdue instead;
+//! so each that waits looks, when the first trip is overdue, whether there is room by then. A runtime may end, or not
+//! be driven any more, while others share the cache; so whose trip was lost asks again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 
-use crate::{
-    error::{Error, Result},
-    store::Namespace,
-};
+use crate::{error::Result, store::Namespace};
 
 use super::{
-    BACKEND,
     breaker::Purpose,
     errand::Errand,
     fault,
     node::Node,
-    session::in_runtime,
+    session::{in_runtime, runtime},
     topology::Topology,
     trip::{self, Answered, Seen},
 };
@@ -66,7 +62,7 @@ pub(super) struct Lanes {
 enum Turn {
     /// It is sent now, by its caller.
     Now(Lane),
-    /// It waits, and looks after those that wait at that time.
+    /// It waits, and looks after those that wait at that time; `None` if it was sent already.
     Later(oneshot::Receiver<Result<Seen>>, Option<Instant>),
 }
 
@@ -96,13 +92,19 @@ impl Lanes {
         if keys.len() > LONE_KEYS {
             return Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
         }
-        match node.lanes.turn(topology, space, keys, tags, begun) {
-            Turn::Now(lane) => {
-                let seen = Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
-                drop(lane);
-                seen
+        loop {
+            match node.lanes.turn(topology, space, keys, tags, begun)? {
+                Turn::Now(lane) => {
+                    let seen = Box::pin(trip::alone(topology, space, keys, tags, begun)).await;
+                    drop(lane);
+                    return seen;
+                }
+                Turn::Later(answer, look) => {
+                    if let Some(seen) = node.lanes.wait(topology, answer, look, begun + topology.limit()).await {
+                        return seen;
+                    }
+                }
             }
-            Turn::Later(answer, look) => node.lanes.wait(topology, answer, look, begun + topology.limit()).await,
         }
     }
 
@@ -113,41 +115,42 @@ impl Lanes {
         keys: &[&str],
         tags: &[Box<str>],
         begun: Instant,
-    ) -> Turn {
+    ) -> Result<Turn> {
         let mut traffic = self.traffic();
         if let Some(trip) = traffic.depart_alone(begun, topology.limit()) {
-            return Turn::Now(self.lane(topology, trip));
+            return Ok(Turn::Now(self.lane(topology, trip)));
         }
+        let runtime = runtime()?;
         let (answer, answered) = oneshot::channel();
         let names = trip::values(space, keys);
-        traffic.wait(Ask { space: space.clone(), names, len: keys.len(), tags: tags.to_vec(), answer });
+        traffic.wait(Ask { runtime, space: space.clone(), names, len: keys.len(), tags: tags.to_vec(), answer });
         let look = traffic.next_look(begun);
         drop(traffic);
-        match look {
-            Some(_) => Turn::Later(answered, look),
-            // There is room.
-            None => Turn::Later(answered, self.send_waiting(topology)),
-        }
+        // Without a time to look at there is room.
+        let look = look.or_else(|| self.send_waiting(topology));
+        Ok(Turn::Later(answered, look))
     }
 
-    /// Waits for the answer; sends those that wait when a trip before them has become overdue.
+    /// Waits for the answer; sends those that wait when a trip before them has become overdue. `None` if its trip was
+    /// lost with its runtime.
     async fn wait(
         self: &Arc<Self>,
         topology: &Arc<Topology>,
         mut answer: oneshot::Receiver<Result<Seen>>,
         mut look: Option<Instant>,
         deadline: Instant,
-    ) -> Result<Seen> {
+    ) -> Option<Result<Seen>> {
         loop {
-            in_runtime()?;
             let until = look.map_or(deadline, |look| look.min(deadline));
             match tokio::time::timeout_at(until, &mut answer).await {
-                Ok(Ok(seen)) => return seen,
-                // The runtime that was to make the trip has ended.
-                Ok(Err(_)) => return Err(Error::unavailable(BACKEND, "a read was interrupted")),
+                Ok(Ok(seen)) => return Some(seen),
+                Ok(Err(_)) if Instant::now() < deadline => return None,
                 // If the server is to blame, its trip or one before counts as the failure that it is.
-                Err(_) if Instant::now() >= deadline => return Err(fault::timeout(topology.limit())),
-                Err(_) => look = self.send_waiting(topology),
+                _ if Instant::now() >= deadline => return Some(Err(fault::timeout(topology.limit()))),
+                _ => look = self.send_waiting(topology),
+            }
+            if let Err(error) = in_runtime() {
+                return Some(Err(error));
             }
         }
     }
@@ -155,7 +158,6 @@ impl Lanes {
     /// Sends those that wait for as long as there is room. Returns when there will be room for those that still
     /// wait, whether or not a trip comes back.
     fn send_waiting(self: &Arc<Self>, topology: &Arc<Topology>) -> Option<Instant> {
-        let runtime = Handle::try_current().ok()?;
         loop {
             let now = Instant::now();
             let mut traffic = self.traffic();
@@ -164,7 +166,7 @@ impl Lanes {
             drop(traffic);
             let mut lane = self.lane(topology, trip);
             lane.sends = false;
-            drop(runtime.spawn(together(lane, group)));
+            send(lane, group);
         }
     }
 
@@ -188,6 +190,13 @@ impl Lane {
     }
 }
 
+/// Begins a trip for several callers, in the runtime of the first.
+fn send(lane: Lane, group: Vec<Ask>) {
+    if let Some(runtime) = group.first().map(|first| first.runtime.clone()) {
+        drop(runtime.spawn(together(lane, group)));
+    }
+}
+
 impl Drop for Lane {
     fn drop(&mut self) {
         self.lanes.traffic().arrive(self.trip);
@@ -197,14 +206,16 @@ impl Drop for Lane {
     }
 }
 
-/// Trips for several callers, one after the other for as long as some wait.
+/// Trips for several callers, one after the other for as long as some wait whose runtime is this one.
 async fn together(mut lane: Lane, mut group: Vec<Ask>) {
     lane.sends = true;
     loop {
+        let here = group.first().map(|first| first.runtime.id());
         let answered = travel(&lane.topology, &mut group).await;
         tell(group, answered);
         match lane.next() {
-            Some(next) => group = next,
+            Some(next) if next.first().map(|first| first.runtime.id()) == here => group = next,
+            Some(next) => return send(lane, next),
             None => return,
         }
     }

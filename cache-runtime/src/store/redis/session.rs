@@ -237,8 +237,13 @@ impl Session {
 /// Time-outs need tokio's clock, which panics where there is none: a caller outside of a runtime is
 /// told instead.
 pub(super) fn in_runtime() -> Result<()> {
+    runtime().map(drop)
+}
+
+/// The runtime that this is called in.
+pub(super) fn runtime() -> Result<Handle> {
     match Handle::try_current() {
-        Ok(_) => Ok(()),
+        Ok(runtime) => Ok(runtime),
         Err(_) => Err(Error::unavailable(super::BACKEND, "it can be asked only within a tokio runtime")),
     }
 }

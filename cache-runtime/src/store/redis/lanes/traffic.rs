@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use crate::{error::Result, store::Namespace};
 
@@ -13,9 +13,12 @@ use super::super::trip::Seen;
 pub(super) const LANES: usize = 2;
 /// What part of an operation's time a trip may take before nobody waits for it any longer.
 const OVERDUE_PART: u32 = 20;
-/// How many values one trip asks for, so that no answer grows without bounds. The keys of one
-/// caller are never parted.
+/// How many values one trip asks for, and as many again for each that is overdue, so that no answer grows without
+/// bounds. The keys of one caller are never parted.
 const MOST_KEYS: usize = 64;
+
+/// How many of other namespaces a trip passes over to find those that can join it.
+const PASSED_OVER: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Traffic {
@@ -35,6 +38,8 @@ struct Departure {
 
 /// One read that waits for its trip.
 pub(super) struct Ask {
+    /// Where its trip can run.
+    pub(super) runtime: Handle,
     pub(super) space: Namespace,
     /// What the values are named; taken by the trip.
     pub(super) names: Vec<String>,
@@ -59,7 +64,9 @@ impl Traffic {
         if !self.has_room(now) {
             return None;
         }
-        let group = self.group();
+        // A server that is far away, or slow, would be asked for too little at a time.
+        let overdue = self.under_way.len() - self.in_time(now).count();
+        let group = self.group(MOST_KEYS * (1 + overdue));
         (!group.is_empty()).then(|| (self.begin(now, limit), group))
     }
 
@@ -92,10 +99,12 @@ impl Traffic {
     }
 
     /// The first that waits, and who of its namespace can join it. The others stay in their order.
-    fn group(&mut self) -> Vec<Ask> {
-        let mut group: Vec<Ask> = Vec::with_capacity(self.waiting.len().min(MOST_KEYS));
+    fn group(&mut self, most_keys: usize) -> Vec<Ask> {
+        let mut group: Vec<Ask> = Vec::with_capacity(self.waiting.len().min(most_keys));
         let (mut others, mut keys) = (Vec::new(), 0);
-        while let Some(ask) = self.waiting.pop_front() {
+        while others.len() < PASSED_OVER
+            && let Some(ask) = self.waiting.pop_front()
+        {
             if ask.answer.is_closed() {
                 continue;
             }
@@ -103,7 +112,7 @@ impl Traffic {
                 others.push(ask);
                 continue;
             }
-            if !group.is_empty() && keys + ask.len > MOST_KEYS {
+            if !group.is_empty() && keys + ask.len > most_keys {
                 others.push(ask);
                 break;
             }
@@ -122,7 +131,8 @@ mod tests {
     fn ask(space: &str, keys: usize) -> (Ask, oneshot::Receiver<Result<Seen>>) {
         let (answer, answered) = oneshot::channel();
         let names = vec![String::new(); keys];
-        (Ask { space: Namespace::new(space), names, len: keys, tags: Vec::new(), answer }, answered)
+        let runtime = Handle::current();
+        (Ask { runtime, space: Namespace::new(space), names, len: keys, tags: Vec::new(), answer }, answered)
     }
 
     const LIMIT: Duration = Duration::from_secs(3600);
@@ -138,16 +148,16 @@ mod tests {
         std::iter::from_fn(next).collect()
     }
 
-    #[test]
-    fn those_of_one_namespace_travel_together_and_the_others_stay_in_their_order() {
+    #[tokio::test]
+    async fn those_of_one_namespace_travel_together_and_the_others_stay_in_their_order() {
         let (asks, _answers): (VecDeque<_>, Vec<_>) =
             ["a", "b", "a", "c", "b"].map(|space| ask(space, 1)).into_iter().unzip();
         let spaces = |group: &Vec<Ask>| group.iter().map(|ask| ask.space.as_str().to_owned()).collect::<Vec<_>>();
         assert_eq!(trips(asks).iter().map(spaces).collect::<Vec<_>>(), [vec!["a", "a"], vec!["b", "b"], vec!["c"]]);
     }
 
-    #[test]
-    fn who_went_away_is_not_asked_for_and_no_trip_is_too_long() {
+    #[tokio::test]
+    async fn who_went_away_is_not_asked_for_and_no_trip_is_too_long() {
         let (asks, mut answers): (VecDeque<_>, Vec<_>) = (0..100).map(|_| ask("a", 8)).unzip();
         drop(answers.drain(10..20));
         let lens: Vec<usize> = trips(asks).iter().map(|group| group.iter().map(|ask| ask.len).sum()).collect();
@@ -170,6 +180,17 @@ mod tests {
             traffic.arrive(trip);
         }
         assert!(traffic.under_way.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_far_away_is_asked_for_more_at_a_time() {
+        let (mut traffic, now) = (Traffic::default(), Instant::now());
+        let (asks, _answers): (VecDeque<_>, Vec<_>) = (0..500).map(|_| ask("a", 1)).unzip();
+        traffic.waiting = asks;
+        for overdue in 0..3 {
+            let (_, group) = traffic.depart(now + LIMIT * overdue, LIMIT).unwrap();
+            assert_eq!(group.len(), MOST_KEYS * (1 + overdue as usize));
+        }
     }
 
     #[tokio::test]

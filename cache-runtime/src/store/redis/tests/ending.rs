@@ -1,6 +1,13 @@
 //! Reads that are under way when their runtime ends, or that are dropped where there is none.
 
-use std::{future::Future, pin::Pin, sync::mpsc, thread, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::mpsc,
+    task::Poll,
+    thread,
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::runtime::{Builder, Runtime};
@@ -16,7 +23,7 @@ impl Setup {
     fn paused(runtime: &Runtime, millis: &str) -> Self {
         let setup = runtime.block_on(Self::new());
         runtime.block_on(setup.read(setup.on.space.clone())).unwrap();
-        setup.server.cli(&["CLIENT", "PAUSE", millis]);
+        let _ = setup.server.cli(&["CLIENT", "PAUSE", millis]);
         setup
     }
 
@@ -44,17 +51,18 @@ fn in_a_thread(name: &str, work: impl FnOnce() + Send + 'static) {
     told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} does not end"));
 }
 
+/// Polls a read, so that it is sent or waits.
+async fn begun(mut read: Read) -> Read {
+    assert!(poll_fn(|context| Poll::Ready(read.poll_unpin(context).is_pending())).await);
+    read
+}
+
 /// Ends a runtime while so many of its tasks read, each in a namespace of its own.
 fn end_while_reading(runtime: Runtime, reads: usize) {
     let setup = Setup::paused(&runtime, "3000");
     runtime.block_on(async {
         for n in 0..reads {
-            let mut read = setup.read(Namespace::new(&n.to_string()));
-            // Polled here, so that it is sent or waits when the runtime ends.
-            assert!(
-                std::future::poll_fn(|context| std::task::Poll::Ready(read.poll_unpin(context).is_pending())).await
-            );
-            tokio::spawn(read);
+            tokio::spawn(begun(setup.read(Namespace::new(&n.to_string()))).await);
         }
     });
     in_a_thread("the runtime", move || drop(runtime));
@@ -70,6 +78,26 @@ fn a_runtime_ends_while_its_tasks_read() {
 #[test]
 fn a_runtime_ends_however_many_of_its_tasks_read() {
     end_while_reading(multi_thread(), 10_000);
+}
+
+/// One ends with reads under way, the other is not driven any more when its reads have been answered.
+#[test]
+fn those_of_other_runtimes_that_share_the_cache_are_served_all_the_same() {
+    for ends in [true, false] {
+        let (runtime, other) = (multi_thread(), current_thread());
+        let setup = Setup::paused(&runtime, if ends { "100" } else { "1" });
+        let space = || setup.on.space.clone();
+        let theirs: Vec<Read> = (0..2).map(|_| other.block_on(begun(setup.read(space())))).collect();
+        let ours: Vec<Read> = (0..100).map(|_| runtime.block_on(begun(setup.read(space())))).collect();
+        if ends {
+            theirs.into_iter().for_each(|read| drop(other.spawn(read)));
+            in_a_thread("the runtime", move || drop(other));
+        } else {
+            assert!(other.block_on(join_all(theirs)).iter().all(Result::is_ok));
+        }
+        let done = runtime.block_on(join_all(ours));
+        assert!(done.iter().all(Result::is_ok), "{:?}", done.into_iter().find_map(Result::err));
+    }
 }
 
 #[test]
