@@ -16,7 +16,7 @@ impl Setup {
     fn paused(runtime: &Runtime, millis: &str) -> Self {
         let setup = runtime.block_on(Self::new());
         runtime.block_on(setup.read(setup.on.space.clone())).unwrap();
-        setup.server.cli(&["CLIENT", "PAUSE", millis]);
+        assert!(setup.server.cli(&["CLIENT", "PAUSE", millis]).contains("OK"));
         setup
     }
 
