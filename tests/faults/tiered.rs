@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_runtime::{Backend, Clock};
+use cache_runtime::{Backend, Cache, Clock};
 use cache_test_support::{Proxy, RedisServer};
 use tokio::sync::oneshot;
 
@@ -66,6 +66,16 @@ async fn what_this_process_writes_meanwhile_is_not_served_as_it_was() {
     setup.service.hits(2).await;
     setup.service.write(2, 7).await.unwrap_err();
     setup.service.answers(2).await;
+}
+
+/// Nobody goes back to the older value once a newer one was given out.
+#[tokio::test]
+async fn what_is_refreshed_meanwhile_takes_the_place_of_what_is_near() {
+    let setup = Setup::in_outage().await;
+    setup.service.answers(2).await;
+    setup.service.changes_elsewhere(2, 7);
+    assert_eq!(Cache::bypass(setup.service.row(2)).await, Ok(7));
+    setup.service.hits(2).await;
 }
 
 #[tokio::test]

@@ -280,6 +280,15 @@ impl Builder {
         self
     }
 
+    /// How long values are kept at most that were loaded while Redis could not be asked. Only so that what the
+    /// checker promises of other processes holds of one that is cut off, too.
+    #[cfg(feature = "test-kit")]
+    #[doc(hidden)]
+    pub fn outage_ttl_for_checker(mut self, ttl: Duration) -> Self {
+        self.settings.outage_ttl = ttl;
+        self
+    }
+
     /// What cannot be meant.
     fn check(&self) -> Result<()> {
         if self.namespace.as_ref().is_some_and(String::is_empty) {

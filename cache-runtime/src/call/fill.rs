@@ -273,7 +273,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     /// So the epoch advances before the new value is kept, which makes what the reader keeps out
     /// of date. The new value is kept under the epoch that this one advance leads to: if another
     /// one came between, it is out of date too.
-    fn outdate_readers(&self, fence: Fence) -> Fence {
+    pub(super) fn outdate_readers(&self, fence: Fence) -> Fence {
         self.cache.inner.epochs.advance(Epochs::key(&self.full_key));
         fence.after_own_advance()
     }

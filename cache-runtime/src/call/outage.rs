@@ -1,23 +1,19 @@
 //! While a shared store cannot be asked: what is loaded is kept in this process for a short time, so
 //! that an outage does not send every call to the database.
 //!
-//! What other processes invalidate meanwhile may not be heard of, so such a value lives [`LONGEST`]
-//! at most, and no longer than the generation in which it was loaded ([`Coherence`]): once
+//! What other processes invalidate meanwhile may not be heard of, so such a value lives ten seconds
+//! at most ([`LONGEST`]), and no longer than the generation in which it was loaded ([`Coherence`]): once
 //! others' changes are heard again, it is not served any more. What this process invalidates is
 //! out of date at once, as ever.
 //!
 //! [`Coherence`]: crate::coherence::Coherence
-
-use std::time::Duration;
+//! [`LONGEST`]: crate::config::LONGEST_IN_OUTAGE
 
 use super::{
     Call,
     look_up::{Fence, NearValue, Origin},
 };
 use crate::{__private::Shape, clock::millis, store::Life};
-
-/// How long a value is kept at most.
-const LONGEST: Duration = Duration::from_secs(10);
 
 impl<S: Shape + 'static> Call<'_, S> {
     /// What to keep a value under that is loaded from now on; `None` where nothing stands in front
@@ -30,7 +26,7 @@ impl<S: Shape + 'static> Call<'_, S> {
     pub(super) fn keep_in_outage(&self, value: &S::Value, fence: Fence) {
         let Some(parcel) = self.parcel(value) else { return };
         let (Life { since, fresh_until, .. }, _) = parcel.lifetime.from(self.cache.inner.clock.now());
-        let end = fresh_until.min(since.saturating_add(millis(LONGEST)));
+        let end = fresh_until.min(since.saturating_add(millis(self.cache.inner.settings.outage_ttl)));
         let kept = NearValue {
             packed: Some(self.codec.pack(value)),
             life: Life { since, fresh_until: end, dead_at: end },

@@ -73,6 +73,8 @@ impl<S: Shape + 'static> Call<'_, S> {
         F: Future<Output = S::Return>,
     {
         let replacement = self.begin_replacement().await;
+        // Without a view the store could not be asked; what is near from before must go all the same.
+        let in_outage = if replacement.view.is_none() { self.fence_in_outage() } else { None };
         match S::split(self.run(replacement.leased.as_ref(), body).await) {
             Split::Value(value) if Self::is_error(&value) => {
                 self.count(Count::LoadError);
@@ -80,11 +82,15 @@ impl<S: Shape + 'static> Call<'_, S> {
             }
             Split::Value(value) => {
                 self.replace(&value, replacement).await;
+                if let Some(fence) = in_outage {
+                    self.keep_in_outage(&value, self.outdate_readers(fence));
+                }
                 S::value(value)
             }
             Split::None(absent) => {
                 let Replacement { view, leased } = replacement;
                 self.keep_none(view, leased, Keep::Replacing).await;
+                in_outage.map(|fence| self.outdate_readers(fence));
                 S::absent(absent)
             }
             Split::Err(error) => {

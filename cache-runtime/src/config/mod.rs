@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) ttl: Duration,
     /// How long a lease lives unless it is renewed: what a dead process costs.
     pub(crate) lease: Duration,
+    /// How long a value is kept at most that was loaded while a shared store could not be asked.
+    pub(crate) outage_ttl: Duration,
     pub(crate) max_value_bytes: usize,
     pub(crate) near_max_bytes: u64,
     pub(crate) local_max_bytes: u64,
@@ -77,12 +79,16 @@ pub(crate) struct Settings {
     pub(crate) unfenced: bool,
 }
 
+/// What may be out of date for so long in a process that is cut off.
+pub(crate) const LONGEST_IN_OUTAGE: Duration = Duration::from_secs(10);
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             backend: Backend::Local,
             ttl: Duration::from_secs(300),
             lease: Duration::from_secs(5),
+            outage_ttl: LONGEST_IN_OUTAGE,
             max_value_bytes: 1 << 20,
             near_max_bytes: 64 << 20,
             local_max_bytes: 256 << 20,

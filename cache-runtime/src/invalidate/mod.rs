@@ -52,7 +52,8 @@ pub(crate) enum Target {
 /// It resolves to `Ok` once the backend has acknowledged it: no call that starts afterwards in
 /// this process gets an older value, and none in another process does on the `redis` backend. On
 /// `tiered`, another process may until the server's message has reached it: a millisecond or so,
-/// and half a second, with the default time-out, if its link has died without a sign.
+/// and half a second, with the default time-out, if its link has died without a sign. One that cannot reach the
+/// server keeps what it loads itself for ten seconds at most.
 ///
 /// # Errors
 ///

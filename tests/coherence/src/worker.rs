@@ -114,6 +114,9 @@ async fn cache(args: &WorkerArgs) -> Cache {
         redis.password = env::var(PASSWORD).ok().map(SecretString::from);
         // A lease that a killed process holds must not stop its key for long.
         builder = builder.redis(redis).lease(Duration::from_millis(500));
+        // What is loaded by a process that is cut off is promised for ten seconds at most; here for less than
+        // others may take to honour an invalidation, so that one bound holds of all.
+        builder = builder.outage_ttl_for_checker(args.bound / 2);
     }
     if args.unfenced {
         builder = builder.without_fence_for_checker();
