@@ -67,6 +67,7 @@ pub fn load_of_a_microsecond(id: u64) -> u64 {
     load(id)
 }
 
+/// A load of 20 ms: long enough for a herd to gather.
 pub async fn slow_load(id: u64) -> u64 {
     tokio::time::sleep(Duration::from_millis(20)).await;
     load(id)

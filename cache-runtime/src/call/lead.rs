@@ -175,19 +175,8 @@ impl<S: Shape + 'static> Call<'_, S> {
 
     /// Runs the function for this call alone: nobody waits for it, and nothing is kept.
     pub(super) async fn run_apart<F: Future<Output = S::Return>>(&self, body: F) -> S::Return {
-        match S::split(self.run(None, body).await) {
-            Split::Value(value) => {
-                if Self::is_error(&value) {
-                    self.count(Count::LoadError);
-                }
-                S::value(value)
-            }
-            Split::None(absent) => S::absent(absent),
-            Split::Err(error) => {
-                self.count(Count::LoadError);
-                S::error(error)
-            }
-        }
+        let returned = self.run(None, body).await;
+        noting_error::<S>(returned, || self.count(Count::LoadError))
     }
 
     /// The lease, if it can be had at once.
@@ -262,6 +251,23 @@ impl<S: Shape + 'static> Call<'_, S> {
     pub(super) fn is_proven_current(&self, view: Option<&View>) -> bool {
         let alone = !self.codec.is_stored() || !self.cache.inner.store.is_shared();
         alone && view.is_some_and(|view| view.fence.holds(&self.cache, &self.full_key, &self.tags))
+    }
+}
+
+/// What was returned; whether it is an error is told first.
+pub(super) fn noting_error<S: Shape>(returned: S::Return, failed: impl FnOnce()) -> S::Return {
+    match S::split(returned) {
+        Split::Value(value) => {
+            if whole_outcome::<S>(&value) == Some(Whole::Err) {
+                failed();
+            }
+            S::value(value)
+        }
+        Split::None(absent) => S::absent(absent),
+        Split::Err(error) => {
+            failed();
+            S::error(error)
+        }
     }
 }
 

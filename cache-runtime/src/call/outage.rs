@@ -2,12 +2,12 @@
 //! that an outage does not send every call to the database.
 //!
 //! What other processes invalidate meanwhile may not be heard of, so such a value lives ten seconds
-//! at most ([`LONGEST`]), and no longer than the generation in which it was loaded ([`Coherence`]): once
+//! at most ([`LONGEST_IN_OUTAGE`]), and no longer than the generation in which it was loaded ([`Coherence`]): once
 //! others' changes are heard again, it is not served any more. What this process invalidates is
 //! out of date at once, as ever.
 //!
 //! [`Coherence`]: crate::coherence::Coherence
-//! [`LONGEST`]: crate::config::LONGEST_IN_OUTAGE
+//! [`LONGEST_IN_OUTAGE`]: crate::config::LONGEST_IN_OUTAGE
 
 use super::{
     Call,

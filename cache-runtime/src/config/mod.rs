@@ -79,7 +79,7 @@ pub(crate) struct Settings {
     pub(crate) unfenced: bool,
 }
 
-/// What may be out of date for so long in a process that is cut off.
+/// How long a process that is cut off serves at most what it loads: others' changes of it go unheard.
 pub(crate) const LONGEST_IN_OUTAGE: Duration = Duration::from_secs(10);
 
 impl Default for Settings {

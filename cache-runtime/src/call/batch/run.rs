@@ -6,6 +6,7 @@ use super::{
     super::{
         ask::View,
         fill::{Keep, Leased, renewing_all},
+        lead::noting_error,
     },
     Batch, Fallback, State,
     leases::Permit,
@@ -119,14 +120,8 @@ impl<'c, S: Shape + 'static, T: Clone, K, V: 'static> Batch<'c, S, T, K, V> {
         F: Future<Output = S::Return>,
     {
         self.count(Count::Load);
-        match S::split(body(self.ids(0..self.slots.len())).await) {
-            Split::Value(all) => S::value(all),
-            Split::None(absent) => S::absent(absent),
-            Split::Err(error) => {
-                self.count(Count::LoadError);
-                S::error(error)
-            }
-        }
+        let returned = body(self.ids(0..self.slots.len())).await;
+        noting_error::<S>(returned, || self.count(Count::LoadError))
     }
 
     /// Takes a result apart. An `Err` or `None` in place of a result is the answer to the call.

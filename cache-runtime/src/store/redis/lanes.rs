@@ -142,13 +142,18 @@ impl Lanes {
     ) -> Option<Result<Seen>> {
         loop {
             let until = look.map_or(deadline, |look| look.min(deadline));
-            match tokio::time::timeout_at(until, &mut answer).await {
-                Ok(Ok(seen)) => return Some(seen),
-                Ok(Err(_)) if Instant::now() < deadline => return None,
-                // If the server is to blame, its trip or one before counts as the failure that it is.
-                _ if Instant::now() >= deadline => return Some(Err(fault::timeout(topology.limit()))),
-                _ => look = self.send_waiting(topology),
+            let answered = tokio::time::timeout_at(until, &mut answer).await;
+            if let Ok(Ok(seen)) = answered {
+                return Some(seen);
             }
+            if Instant::now() >= deadline {
+                // If the server is to blame, its trip or one before counts as the failure that it is.
+                return Some(Err(fault::timeout(topology.limit())));
+            }
+            if answered.is_ok() {
+                return None;
+            }
+            look = self.send_waiting(topology);
             if let Err(error) = in_runtime() {
                 return Some(Err(error));
             }
